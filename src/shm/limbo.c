@@ -80,9 +80,15 @@ static bool item_sound(const struct limbo_item *it, uint64_t newest, uint64_t pa
 {
 	if (it->txn > newest)
 		return false;
-	if (it->off % page_size || it->off == 0 || it->off >= bytes)
+	if (it->off % page_size)
 		return false;
-	return limbo_item_pages(it) > 0 && limbo_item_pages(it) <= (bytes - it->off) / page_size;
+	if (it->off == 0)
+		return false;
+	if (it->off >= bytes)
+		return false;
+	if (limbo_item_pages(it) == 0)
+		return false;
+	return limbo_item_pages(it) <= (bytes - it->off) / page_size;
 }
 
 /* Asked of a limbo that came from the lock file, which other processes can write. */

@@ -184,7 +184,8 @@ static int open_lock_leave(const struct lock *lock)
 /* file_same - whether the name still leads to the open file. */
 static int file_same(const struct lock *lock, int fd, bool *same)
 {
-	struct stat mine, now;
+	struct stat mine;
+	struct stat now;
 	*same = false;
 	if (fstat(fd, &mine) != 0)
 		return err_sys(errno, "lock file %s", lock->name);
@@ -248,7 +249,16 @@ static int open_passive(struct lock *lock)
 /* reads_on - whether a reader that cannot have the lock file as others have it goes on silently. */
 static bool reads_on(int rc)
 {
-	return rc == EROFS || rc == EACCES || rc == EPERM || rc == ENOSPC || rc == EDQUOT;
+	switch (rc) {
+	case EROFS:
+	case EACCES:
+	case EPERM:
+	case ENOSPC:
+	case EDQUOT:
+		return true;
+	default:
+		return false;
+	}
 }
 
 /* What happens depends on who may do what: a reader that cannot write the lock file reads
@@ -296,7 +306,10 @@ int lock_open_named(struct lock *lock, const char *name, bool rdonly, const stru
 int lock_open(struct lock *lock, const char *store_path, bool rdonly, const struct lock_for *file)
 {
 	const char *slash = strrchr(store_path, '/');
-	const char *base = slash ? slash + 1 : store_path;
+	const char *base = store_path;
+
+	if (slash)
+		base = slash + 1;
 	const bool lmdb = strcmp(base, "data.mdb") == 0;
 	char *name;
 
@@ -547,7 +560,11 @@ int lock_reader(const struct lock *lock, uint32_t reader, bool hold)
 bool lock_reader_held(const struct lock *lock, uint32_t reader)
 {
 	bool held = true;
-	return lock->fd < 0 || byte_held(lock->fd, (off_t)READERS + reader, &held) != 0 || held;
+	if (lock->fd < 0)
+		return true;
+	if (byte_held(lock->fd, (off_t)READERS + reader, &held) != 0)
+		return true;
+	return held;
 }
 
 /* One byte for each number that a share ever gives, so that a number is not taken for another
@@ -574,7 +591,11 @@ void lock_unmake(struct lock *lock)
 {
 	bool same = false;
 
-	if (lock->fd < 0 || !lock->made || !lock->alone)
+	if (lock->fd < 0)
+		return;
+	if (!lock->made)
+		return;
+	if (!lock->alone)
 		return;
 	/* who waits for the open lock looks whether the file still has its name */
 	if (file_same(lock, lock->fd, &same) == 0 && same)

@@ -72,12 +72,12 @@ static void entry_fill(struct reader_entry *s, uint32_t owner)
 	const int32_t tid = (int32_t)syscall(SYS_gettid);
 	const uint64_t thread = (uint64_t)pthread_self();
 
-	__atomic_store_n(&s->owner, owner, __ATOMIC_RELAXED);
-	__atomic_store_n(&s->pid, getpid(), __ATOMIC_RELAXED);
-	__atomic_store_n(&s->tid, tid, __ATOMIC_RELAXED);
-	__atomic_store_n(&s->thread, thread, __ATOMIC_RELAXED);
-	__atomic_store_n(&s->max_age_ms, 0, __ATOMIC_RELAXED);
-	__atomic_store_n(&s->max_lag, 0, __ATOMIC_RELAXED);
+	store_relaxed(&s->owner, owner);
+	store_relaxed(&s->pid, getpid());
+	store_relaxed(&s->tid, tid);
+	store_relaxed(&s->thread, thread);
+	store_relaxed(&s->max_age_ms, 0);
+	store_relaxed(&s->max_lag, 0);
 }
 
 /* reader_own - take entry i when it is free. Between the first store and the byte's lock a reaper
@@ -111,7 +111,7 @@ static int reader_own(struct share *share, const struct lock *lock, uint32_t own
  * thread announces next is not seen before it. */
 static void number_raise(uint32_t *number, uint32_t least)
 {
-	uint32_t now = __atomic_load_n(number, __ATOMIC_RELAXED);
+	uint32_t now = load_relaxed(number);
 
 	while (now < least && !__atomic_compare_exchange_n(number, &now, least, false,
 	                                                   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
@@ -122,8 +122,10 @@ static void number_raise(uint32_t *number, uint32_t least)
  * may do so at once. */
 static int room_make(struct share *share, const struct lock *lock, uint32_t i)
 {
-	uint32_t room = __atomic_load_n(&share->room, __ATOMIC_RELAXED);
-	uint64_t from, to, more;
+	uint32_t room = load_relaxed(&share->room);
+	uint64_t from;
+	uint64_t to;
+	uint64_t more;
 	int rc = 0;
 
 	if (LIKELY(i < room))
@@ -147,7 +149,7 @@ static int reader_try(struct share *share, const struct lock *lock, uint32_t own
 
 	if (rc)
 		return rc;
-	if (__atomic_load_n(&share->reader[i].taken, __ATOMIC_RELAXED) != READER_FREE)
+	if (load_relaxed(&share->reader[i].taken) != READER_FREE)
 		return EAGAIN;
 	rc = reader_own(share, lock, owner, i);
 	if (rc && rc != EAGAIN)
@@ -182,7 +184,7 @@ void share_release(struct share *share, const struct lock *lock, uint32_t reader
 {
 	assert(reader < share_max_readers(share));
 	share_leave(share, reader);
-	__atomic_store_n(&share->reader[reader].taken, READER_FREE, __ATOMIC_RELEASE);
+	store_release(&share->reader[reader].taken, READER_FREE);
 	if (lock)
 		(void)lock_reader(lock, reader, false);
 }
@@ -190,14 +192,14 @@ void share_release(struct share *share, const struct lock *lock, uint32_t reader
 /* reader_word - what entry i announces. */
 static uint64_t reader_word(const struct share *share, uint32_t i)
 {
-	return __atomic_load_n(&share->reader[i].snapshot_plus_1, __ATOMIC_SEQ_CST);
+	return load_seq_cst(&share->reader[i].snapshot_plus_1);
 }
 
 /* The newest commit is read first: a reader that begins later reads that or a newer one [I13]. */
 uint64_t share_oldest(const struct share *share, struct oldest *memo)
 {
 	struct oldest none = {0};
-	uint64_t oldest = __atomic_load_n(&share->published, __ATOMIC_SEQ_CST);
+	uint64_t oldest = load_seq_cst(&share->published);
 	uint32_t high = share_high(share);
 
 	if (!memo)
@@ -225,23 +227,25 @@ void share_bound(struct share *share, uint32_t i, uint64_t max_age_ms, uint64_t 
 	struct reader_entry *s = &share->reader[i];
 
 	assert(i < share_max_readers(share));
-	__atomic_store_n(&s->max_age_ms, max_age_ms, __ATOMIC_RELAXED);
-	__atomic_store_n(&s->max_lag, max_lag, __ATOMIC_RELAXED);
+	store_relaxed(&s->max_age_ms, max_age_ms);
+	store_relaxed(&s->max_lag, max_lag);
 	if (max_age_ms || max_lag)
-		__atomic_store_n(&share->bounded, 1, __ATOMIC_RELAXED);
+		store_relaxed(&share->bounded, 1);
 }
 
 /* For what is told of a reader: to the program's own judgement of it, and in a report. */
 bool share_bounded(const struct share *share, uint32_t i)
 {
-	return __atomic_load_n(&share->reader[i].max_age_ms, __ATOMIC_RELAXED) ||
-	       __atomic_load_n(&share->reader[i].max_lag, __ATOMIC_RELAXED);
+	if (load_relaxed(&share->reader[i].max_age_ms))
+		return true;
+	return load_relaxed(&share->reader[i].max_lag);
 }
 
 /* The exchange fails when the reader has ended or begun anew: then there is nothing to evict. */
 bool share_evict(struct share *share, uint32_t i, uint64_t word)
 {
-	assert(word && !(word & READER_EVICTED));
+	assert(word);
+	assert(!(word & READER_EVICTED));
 	assert(i < share_max_readers(share));
 	if (!__atomic_compare_exchange_n(&share->reader[i].snapshot_plus_1, &word,
 	                                 word | READER_EVICTED, false, __ATOMIC_SEQ_CST,
@@ -255,7 +259,7 @@ bool share_evict(struct share *share, uint32_t i, uint64_t word)
 /* oldest_running - among the readers of owner; 0: among all. */
 static uint64_t oldest_running(const struct share *share, uint32_t owner)
 {
-	uint64_t oldest = __atomic_load_n(&share->published, __ATOMIC_SEQ_CST);
+	uint64_t oldest = load_seq_cst(&share->published);
 	uint32_t high = share_high(share);
 
 	for (uint32_t i = 0; i < high; i++) {
@@ -264,7 +268,7 @@ static uint64_t oldest_running(const struct share *share, uint32_t owner)
 
 		if (!s || s - 1 >= oldest)
 			continue;
-		if (!owner || __atomic_load_n(&entry->owner, __ATOMIC_RELAXED) == owner)
+		if (!owner || load_relaxed(&entry->owner) == owner)
 			oldest = s - 1;
 	}
 	return oldest;
@@ -289,7 +293,7 @@ uint32_t share_active(const struct share *share)
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < high; i++)
-		if (__atomic_load_n(&share->reader[i].snapshot_plus_1, __ATOMIC_RELAXED))
+		if (load_relaxed(&share->reader[i].snapshot_plus_1))
 			n++;
 	return n;
 }
@@ -300,9 +304,9 @@ static bool reader_dead(const struct share *share, const struct lock *lock, uint
 {
 	const struct reader_entry *s = &share->reader[i];
 
-	if (!__atomic_load_n(&s->taken, __ATOMIC_ACQUIRE))
+	if (!load_acquire(&s->taken))
 		return false;
-	if (__atomic_load_n(&s->owner, __ATOMIC_RELAXED) == owner)
+	if (load_relaxed(&s->owner) == owner)
 		return false;
 	return !lock_reader_held(lock, i);
 }

@@ -28,6 +28,7 @@
 #ifndef DAXKV_READERS_H
 #define DAXKV_READERS_H
 
+#include "base/base.h"
 #include "shm/wlock.h"
 
 #include <assert.h>
@@ -74,10 +75,14 @@ struct share_interval {
 	uint64_t synced; /* S: the newest commit that the file knows */
 	/* what the machine's start with the mount, and the file, were called when it was opened:
 	 * see share_left */
-	uint64_t boot, device, inode;
+	uint64_t boot;
+	uint64_t device;
+	uint64_t inode;
 	/* atomic: lazy commits since S, bytes of the pages that they took, when the first one came
 	 * (CLOCK_MONOTONIC) */
-	uint64_t commits, bytes, since_ms;
+	uint64_t commits;
+	uint64_t bytes;
+	uint64_t since_ms;
 	/* limbo_next, + 1, as it was when the sync began that is running; 0: there is none */
 	uint64_t limbo_mark;
 	uint64_t room; /* not 0: its place in the lock file has its space, and was made empty */
@@ -125,7 +130,9 @@ struct share {
 	/* atomic: that the newest commit has allocated; SHARE_NOT_COUNTED: nobody has counted */
 	uint64_t used_pages;
 	/* the limbo: a ring of struct limbo_item in the lock file, see share.h */
-	uint64_t limbo_place, limbo_first, limbo_next;
+	uint64_t limbo_place;
+	uint64_t limbo_first;
+	uint64_t limbo_next;
 	struct share_interval interval; /* the writer's; what info shows is atomic */
 	struct reader_entry reader[] __attribute__((aligned(64)));
 };
@@ -145,7 +152,7 @@ static inline uint32_t share_max_readers(const struct share *share)
 /* share_high - the entries that a scan looks at. */
 static inline uint32_t share_high(const struct share *share)
 {
-	uint32_t high = __atomic_load_n(&share->high, __ATOMIC_SEQ_CST);
+	uint32_t high = load_seq_cst(&share->high);
 	uint32_t most = share_max_readers(share);
 
 	if (high < most)
@@ -174,15 +181,14 @@ static inline uint64_t share_enter(struct share *share, uint32_t reader)
 {
 	uint64_t *word = &share->reader[reader].snapshot_plus_1;
 
-	__atomic_exchange_n(word, __atomic_load_n(&share->published, __ATOMIC_ACQUIRE) + 1,
-	                    __ATOMIC_SEQ_CST);
-	return __atomic_load_n(&share->published, __ATOMIC_SEQ_CST);
+	__atomic_exchange_n(word, load_acquire(&share->published) + 1, __ATOMIC_SEQ_CST);
+	return load_seq_cst(&share->published);
 }
 
 /* share_leave - the reader announces nothing any more: pages that only it needed may be reused. */
 static inline void share_leave(struct share *share, uint32_t reader)
 {
-	__atomic_store_n(&share->reader[reader].snapshot_plus_1, 0, __ATOMIC_RELEASE);
+	store_release(&share->reader[reader].snapshot_plus_1, 0);
 }
 
 /* share_bound - readers in the entry, which is idle and this store's, may be evicted from these

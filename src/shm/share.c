@@ -67,7 +67,9 @@ bool share_mine(const struct share *s, uint64_t file_id)
 {
 	if (memcmp(s->magic, LOCK_MAGIC, sizeof s->magic) != 0)
 		return false;
-	return s->version == SHARE_LAYOUT && s->file_id == file_id;
+	if (s->version != SHARE_LAYOUT)
+		return false;
+	return s->file_id == file_id;
 }
 
 /* file_map - a part of the lock file, shared. The caller unmaps it. */
@@ -193,7 +195,7 @@ static int share_make(struct share_file *f, const struct lock *lock, uint32_t ma
 		return rc;
 	memcpy(&magic, LOCK_MAGIC, sizeof magic);
 	/* Pairs with share_peek: it is whole when it has its magic number. */
-	__atomic_store_n((uint64_t *)(void *)f->share->magic, magic, __ATOMIC_RELEASE);
+	store_release((uint64_t *)(void *)f->share->magic, magic);
 	return 0;
 }
 
@@ -260,7 +262,7 @@ static int share_renew(struct share_file *f, uint64_t published, uint64_t file_i
 	if (!s->interval.limbo_mark)
 		s->limbo_first = s->limbo_next;
 	s->life = life;
-	__atomic_store_n(&s->published, published, __ATOMIC_SEQ_CST);
+	store_seq_cst(&s->published, published);
 	return 0;
 }
 
@@ -314,7 +316,9 @@ static int share_pread(int fd, uint64_t file_id, struct share *s)
 
 	if (n < 0)
 		return errno;
-	if (n < (ssize_t)sizeof *s || !share_mine(s, file_id))
+	if (n < (ssize_t)sizeof *s)
+		return ENODATA;
+	if (!share_mine(s, file_id))
 		return ENODATA;
 	return 0;
 }
@@ -322,7 +326,9 @@ static int share_pread(int fd, uint64_t file_id, struct share *s)
 /* seen - what the file shows to who comes by its superblock: lazy commits are not there. */
 static uint64_t seen(const struct share *s)
 {
-	return s->lazy == share_lazy_mark(s->file_id) ? s->interval.synced : s->published;
+	if (s->lazy == share_lazy_mark(s->file_id))
+		return s->interval.synced;
+	return s->published;
 }
 
 /* Read twice, because a number may be copied while it changes: what is equal both times was there.
@@ -330,7 +336,8 @@ static uint64_t seen(const struct share *s)
  * between was of, so that an interval that came and went is not missed either. */
 int share_peek(int fd, uint64_t file_id, uint64_t *life, uint64_t *published)
 {
-	struct share s, again;
+	struct share s;
+	struct share again;
 
 	for (unsigned int tries = 0; tries < PEEK_TRIES; tries++) {
 		int rc = share_pread(fd, file_id, &s);
@@ -412,7 +419,9 @@ int share_inherit(int fd, uint64_t file_id, uint64_t newest, uint64_t most, stru
 
 	if (fstat(fd, &st) != 0)
 		return errno;
-	if (share_pread(fd, file_id, &s) != 0 || s.published > newest)
+	if (share_pread(fd, file_id, &s) != 0)
+		return ENODATA;
+	if (s.published > newest)
 		return ENODATA;
 	n = s.limbo_next - s.limbo_first;
 	if (n == 0) /* its place may not have its space yet */
@@ -501,7 +510,7 @@ static int limbo_remap(struct share_file *f, uint64_t place)
 static int limbo_map(struct share_file *f, uint64_t *first, uint64_t *n)
 {
 	struct share *s = f->share;
-	uint64_t place = __atomic_load_n(&s->limbo_place, __ATOMIC_ACQUIRE);
+	uint64_t place = load_acquire(&s->limbo_place);
 	bool mapped = f->limbo && f->limbo_off == place_off(place);
 
 	assert(f->fd >= 0);
@@ -511,8 +520,8 @@ static int limbo_map(struct share_file *f, uint64_t *first, uint64_t *n)
 		if (rc)
 			return rc;
 	}
-	*first = __atomic_load_n(&s->limbo_first, __ATOMIC_RELAXED);
-	*n = __atomic_load_n(&s->limbo_next, __ATOMIC_RELAXED) - *first;
+	*first = load_relaxed(&s->limbo_first);
+	*n = load_relaxed(&s->limbo_next) - *first;
 	if (*n > f->limbo_room)
 		return share_limbo_wild(f);
 	return 0;
@@ -546,7 +555,7 @@ static int limbo_grow(struct share_file *f, uint64_t first, uint64_t n)
 	f->limbo_room = room;
 	assert(place_off(place) == off);
 	assert(place_room(place) == room);
-	__atomic_store_n(&f->share->limbo_place, place, __ATOMIC_RELEASE);
+	store_release(&f->share->limbo_place, place);
 	return 0;
 }
 
@@ -554,7 +563,8 @@ static int limbo_grow(struct share_file *f, uint64_t first, uint64_t n)
  * between leaves nothing. */
 int share_limbo_add(struct share_file *f, const struct limbo_item *item)
 {
-	uint64_t first, n;
+	uint64_t first;
+	uint64_t n;
 	int rc;
 
 	if (f->fd < 0)
@@ -570,14 +580,15 @@ int share_limbo_add(struct share_file *f, const struct limbo_item *item)
 	}
 	assert(n < f->limbo_room);
 	f->limbo[(first + n) % f->limbo_room] = *item;
-	__atomic_store_n(&f->share->limbo_next, first + n + 1, __ATOMIC_RELEASE);
+	store_release(&f->share->limbo_next, first + n + 1);
 	return 0;
 }
 
 /* From the newest backwards: they were added by a transaction that did not come to be. */
 int share_limbo_cut(struct share_file *f, uint64_t txn)
 {
-	uint64_t first, n;
+	uint64_t first;
+	uint64_t n;
 	int rc;
 
 	if (f->fd < 0)
@@ -587,7 +598,7 @@ int share_limbo_cut(struct share_file *f, uint64_t txn)
 		return rc;
 	while (n && f->limbo[(first + n - 1) % f->limbo_room].txn > txn) {
 		n--;
-		__atomic_store_n(&f->share->limbo_next, first + n, __ATOMIC_RELEASE);
+		store_release(&f->share->limbo_next, first + n);
 	}
 	return 0;
 }
@@ -595,26 +606,32 @@ int share_limbo_cut(struct share_file *f, uint64_t txn)
 /* Of a sync that did not come to be. */
 int share_limbo_back(struct share_file *f, uint64_t next)
 {
-	uint64_t first, n;
+	uint64_t first;
+	uint64_t n;
 	int rc;
 
 	if (f->fd < 0)
 		return 0;
 	rc = limbo_map(f, &first, &n);
-	if (!rc && next - first <= n)
-		__atomic_store_n(&f->share->limbo_next, next, __ATOMIC_RELEASE);
-	return rc;
+	if (rc)
+		return rc;
+	if (next - first <= n)
+		store_release(&f->share->limbo_next, next);
+	return 0;
 }
 
 /* A failure to map the limbo leaves the items there: they are released later, which is safe. */
 void share_limbo_drop(struct share_file *f, uint64_t items)
 {
-	uint64_t first, n;
+	uint64_t first;
+	uint64_t n;
 
-	if (f->fd < 0 || limbo_map(f, &first, &n) != 0)
+	if (f->fd < 0)
+		return;
+	if (limbo_map(f, &first, &n) != 0)
 		return;
 	first += min_u64(items, n);
-	__atomic_store_n(&f->share->limbo_first, first, __ATOMIC_RELEASE);
+	store_release(&f->share->limbo_first, first);
 }
 
 /* A copy in this process's memory, in order; what is not in order is damage. Each item is read

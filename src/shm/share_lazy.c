@@ -139,7 +139,8 @@ static int left_sound(int fd, int data_fd, const struct share *s, bool *sound)
 {
 	const off_t at = (off_t)(share_file_bytes(s->max_readers) - SHARE_LAZY);
 	const off_t word = offsetof(struct fmt_super, main_desc);
-	uint64_t desc, was;
+	uint64_t desc;
+	uint64_t was;
 	struct fmt_page page;
 	int rc = read_at(fd, &desc, sizeof desc, at + word, sound);
 
@@ -156,7 +157,9 @@ static int left_sound(int fd, int data_fd, const struct share *s, bool *sound)
 /* A read that fails is an error and no answer: without the interval its commits would be lost. */
 int share_left(int fd, int data_fd, uint64_t file_id, uint64_t synced, bool *left, uint64_t *newest)
 {
-	uint64_t boot, device, inode;
+	uint64_t boot;
+	uint64_t device;
+	uint64_t inode;
 	struct share s;
 	int rc = read_at(fd, &s, sizeof s, 0, left);
 
@@ -188,10 +191,10 @@ int share_lazy_room(struct share_file *f)
 		rc = lock_allocate(f->lock, f->bytes - SHARE_LAZY, SHARE_LAZY);
 	else
 		f->lazy = calloc(1, SHARE_LAZY);
-	if (!rc && !f->lazy)
-		rc = err_set(ENOMEM, "no memory for a lazy interval");
 	if (rc)
 		return rc;
+	if (!f->lazy)
+		return err_set(ENOMEM, "no memory for a lazy interval");
 	memset(f->lazy, 0, SHARE_LAZY);
 	f->share->interval.room = 1;
 	return 0;

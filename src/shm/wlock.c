@@ -87,7 +87,7 @@ static bool owner_nameless(const struct lock *lock, uint32_t owner, uint32_t sel
 {
 	if (!lock || owner != self || !lock->writer)
 		return false;
-	return __atomic_load_n(lock->writer, __ATOMIC_RELAXED) == 0;
+	return load_relaxed(lock->writer) == 0;
 }
 
 /* owner_gone - whether the owner in the word died [I19]. This store's other threads do not show in
@@ -152,7 +152,7 @@ int wlock_wait(struct wlock *w, const struct lock *lock, uint32_t self, int64_t 
 
 	assert(self != 0);
 	for (;;) {
-		uint64_t seen = __atomic_load_n(&w->word, __ATOMIC_RELAXED);
+		uint64_t seen = load_relaxed(&w->word);
 		uint64_t mark = seen | WAITED;
 		uint32_t owner = (uint32_t)(seen >> WLOCK_OWNER_SHIFT);
 		bool patient = slept || wait_ms == 0;
@@ -188,20 +188,20 @@ int wlock_wait(struct wlock *w, const struct lock *lock, uint32_t self, int64_t 
 /* Read without order: an old answer costs one round more, of the one who waits. */
 bool wlock_wanted(const struct wlock *w)
 {
-	return __atomic_load_n(&w->word, __ATOMIC_RELAXED) & WAITED;
+	return load_relaxed(&w->word) & WAITED;
 }
 
 /* A group of write transactions asks it, and takes no more members when it is so. */
 bool wlock_starving(const struct wlock *w)
 {
-	return __atomic_load_n(&w->word, __ATOMIC_RELAXED) & STARVING;
+	return load_relaxed(&w->word) & STARVING;
 }
 
 /* word_free - give the word up; with left, what it protects is half done. One that starves finds it
  * reserved. */
 static void word_free(struct wlock *w, uint64_t left)
 {
-	uint64_t seen = __atomic_load_n(&w->word, __ATOMIC_RELAXED);
+	uint64_t seen = load_relaxed(&w->word);
 	uint64_t word;
 
 	assert((left & ~(uint64_t)ABANDONED) == 0);

@@ -27,6 +27,8 @@
 #ifndef DAXKV_WLOCK_H
 #define DAXKV_WLOCK_H
 
+#include "base/base.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -69,7 +71,7 @@ bool wlock_starving(const struct wlock *w);
 /* wlock_owner - who has it; 0: nobody. */
 static inline uint32_t wlock_owner(const struct wlock *w)
 {
-	return (uint32_t)(__atomic_load_n(&w->word, __ATOMIC_RELAXED) >> WLOCK_OWNER_SHIFT);
+	return (uint32_t)(load_relaxed(&w->word) >> WLOCK_OWNER_SHIFT);
 }
 
 #endif

@@ -258,7 +258,9 @@ static int find_released(struct space *s, uint64_t pages, uint64_t *page, bool *
 		rc = space_find_kept(s, pages, page, found);
 		if (rc || *found)
 			return rc;
-		if (!s->reader_limit || !s->reader_limit(s->arg))
+		if (!s->reader_limit)
+			return 0;
+		if (!s->reader_limit(s->arg))
 			return 0;
 	}
 }
@@ -395,7 +397,11 @@ static bool given_in_range(const struct space *s, uint64_t off, uint64_t pages)
 {
 	if (pages == 0)
 		return false;
-	if (off % s->psize || off < FMT_SUPER_SIZE || off >= s->end)
+	if (off % s->psize)
+		return false;
+	if (off < FMT_SUPER_SIZE)
+		return false;
+	if (off >= s->end)
 		return false;
 	return pages <= (s->end - off) / s->psize;
 }
@@ -522,7 +528,9 @@ int space_words(struct space *s, struct words *words)
 		uint64_t off = zone->bitmap_off + w * FMT_WORD;
 
 		/* a page cut off has no words */
-		if (off >= s->end || load_word(space_word_at(s, off)) == zone->disk[w])
+		if (off >= s->end)
+			continue;
+		if (load_word(space_word_at(s, off)) == zone->disk[w])
 			continue;
 		rc = words_add(words, off, zone->disk[w]);
 		if (rc)
@@ -540,7 +548,8 @@ int space_words(struct space *s, struct words *words)
 void space_committed(struct space *s, uint64_t txn)
 {
 	uint64_t per_zone = space_zone_words(s);
-	uint64_t off, pages;
+	uint64_t off;
+	uint64_t pages;
 
 	if (UNLIKELY(s->coarse) && space_freed_span(s, &off, &pages))
 		limbo_add(&s->limbo, txn, off, pages);

@@ -99,7 +99,8 @@ struct space {
 	/* no page before it is known to be free: a page number */
 	uint64_t hint;
 	/* before that page no extent of so many free pages or more begins */
-	uint64_t extent_hint, extent_pages;
+	uint64_t extent_hint;
+	uint64_t extent_pages;
 	/* the log of the running transaction, and of the nested ones in it */
 	struct space_op *op;
 	size_t nops;
@@ -122,7 +123,8 @@ struct space {
 	bool moved;
 	const struct fmt_super *shadow; /* of the newest commit then; NULL: the file's */
 	/* reader entries looked at in the last try to release, and pages taken since */
-	uint64_t scanned, takes;
+	uint64_t scanned;
+	uint64_t takes;
 	/* limbo items up to this transaction are durable in place under a fenced record */
 	uint64_t releasable;
 	uint64_t (*oldest_reader)(void *arg); /* for the limbo; adds to scanned */
@@ -238,7 +240,9 @@ static inline bool space_op_waits(const struct space *space, const struct space_
 {
 	if (op->kind != SPACE_HELD && op->kind != SPACE_SPILL)
 		return false;
-	return LIKELY(!space->keeping) || !space_op_kept(space, op);
+	if (LIKELY(!space->keeping))
+		return true;
+	return !space_op_kept(space, op);
 }
 
 /* space_keep - from the running transaction on the file's superblock, and all that it reaches,

@@ -66,7 +66,10 @@ static uint64_t span_at(const struct space *s, uint64_t p, uint64_t to, bool *is
 
 	assert(p < to);
 	*is_free = !(word & 1);
-	others = *is_free ? word : ~word;
+	if (*is_free)
+		others = word;
+	else
+		others = ~word;
 	if (!others)
 		return span;
 	return min_u64(span, (uint64_t)__builtin_ctzll(others));
@@ -159,7 +162,8 @@ static int find_extent(struct space *s, uint64_t from, uint64_t n, uint64_t *pag
  * would keep all that is free there apart from the file's end. */
 static int leave_gap(struct space *s, uint64_t n, uint64_t *page)
 {
-	uint64_t first, extent;
+	uint64_t first;
+	uint64_t extent;
 	bool found;
 	int rc = find_page(s, s->hint, &first, &found);
 
@@ -252,7 +256,11 @@ int space_tail(struct space *s, uint64_t most, uint64_t *pages)
 			return rc;
 		more = free_before(s, end - n, most - n);
 		n += more;
-		if (!more || n >= most || (end - n) % s->zone_pages != 0)
+		if (!more)
+			break;
+		if (n >= most)
+			break;
+		if ((end - n) % s->zone_pages != 0)
 			break;
 	}
 	assert(n <= most);

@@ -296,7 +296,9 @@ int space_grow(struct space *s, uint64_t pages)
 {
 	uint64_t limit = size_limit(s);
 	uint64_t tail = 0;
-	uint64_t end, small, big;
+	uint64_t end;
+	uint64_t small;
+	uint64_t big;
 	int rc;
 
 	if (s->stays)

@@ -31,7 +31,9 @@ static int kept_bitmap(const struct space *s, const struct fmt_super *super, siz
 	if (z * s->zone_pages * s->psize >= size)
 		return 0;
 	rc = space_dir_check(dir, s->psize, size, z);
-	if (!rc && size > load_word(&s->map->size))
+	if (rc)
+		return rc;
+	if (size > load_word(&s->map->size))
 		rc = map_extend(s->map, size);
 	if (rc)
 		return rc;
@@ -61,7 +63,10 @@ int space_keep(struct space *s, const struct fmt_super *shadow)
 		return 0;
 	s->keeping = true;
 	for (size_t z = 0; z < s->nzones; z++) {
-		int rc = s->zone[z].disk ? space_zone_keep(s, z) : 0;
+		int rc = 0;
+
+		if (s->zone[z].disk)
+			rc = space_zone_keep(s, z);
 
 		if (rc) {
 			space_keep_end(s);
@@ -81,7 +86,9 @@ void space_keep_end(struct space *s)
 
 bool space_op_kept(const struct space *s, const struct space_op *op)
 {
-	return op->kind == SPACE_HELD && space_kept(s, op->off);
+	if (op->kind != SPACE_HELD)
+		return false;
+	return space_kept(s, op->off);
 }
 
 /* page_move - a page of this floor's own, which the file's superblock reaches, gives way to a
@@ -90,8 +97,9 @@ static int page_move(struct space *s, uint64_t old, uint64_t *off)
 {
 	int rc = space_take(s, 1, off);
 
-	if (!rc)
-		rc = space_give(s, old, 1);
+	if (rc)
+		return rc;
+	rc = space_give(s, old, 1);
 	if (rc)
 		return rc;
 	/* not flushed: a lazy interval is in the page cache, and a fence finds it there */
@@ -197,11 +205,13 @@ int space_each_kept(struct space *s, const struct fmt_super *shadow,
 {
 	const struct fmt_super *file = (const void *)s->map->base;
 	const uint64_t zones = space_zones_for(s, load_word(&file->size));
-	uint64_t from = 0, n = 0;
+	uint64_t from = 0;
+	uint64_t n = 0;
 	int rc = 0;
 
 	for (size_t z = 0; z < zones && !rc; z++) {
-		uint64_t was, is;
+		uint64_t was;
+		uint64_t is;
 
 		rc = kept_bitmap(s, file, z, &was);
 		if (!rc)
@@ -228,7 +238,9 @@ int space_each_kept(struct space *s, const struct fmt_super *shadow,
 			}
 		}
 	}
-	if (!rc && n)
+	if (rc)
+		return rc;
+	if (n)
 		rc = show(arg, from * s->psize, n);
 	return rc;
 }

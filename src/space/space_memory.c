@@ -28,8 +28,13 @@ bool space_memory_taken(const struct space *s, uint64_t off)
 {
 	const uint64_t page = (off - s->map->memory_off) / s->psize;
 
-	return map_in_memory(s->map, off) && off % s->psize == 0 && page < s->memory.n &&
-	       s->memory.bits[page] & SPACE_DISK;
+	if (!map_in_memory(s->map, off))
+		return false;
+	if (off % s->psize != 0)
+		return false;
+	if (page >= s->memory.n)
+		return false;
+	return s->memory.bits[page] & SPACE_DISK;
 }
 
 /* The first that is free, so that the memory which was touched is used again. */

@@ -69,12 +69,18 @@ int space_find_kept(struct space *s, uint64_t pages, uint64_t *page, bool *found
 {
 	int rc = space_find(s, pages, page, found);
 
-	if (rc || !*found || LIKELY(s->nfree >= pages + s->reserve))
+	if (rc)
 		return rc;
+	if (!*found)
+		return 0;
+	if (LIKELY(s->nfree >= pages + s->reserve))
+		return 0;
 	rc = free_at_least(s, pages + kept(s), found);
-	if (!rc && !*found)
+	if (rc)
+		return rc;
+	if (!*found)
 		space_found_free(s, *page);
-	return rc;
+	return 0;
 }
 
 int space_scarce(struct space *s, bool *scarce)

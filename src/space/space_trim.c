@@ -33,7 +33,10 @@ static bool is_meta_from(const struct space *s, uint64_t off, size_t z)
  * never. False when there is none. */
 static bool zone_needed(const struct space *s, size_t z, uint64_t *page)
 {
-	size_t goes = z > 0 ? z : 1;
+	size_t goes = 1;
+
+	if (z > 0)
+		goes = z;
 
 	for (uint64_t w = space_zone_words(s); w-- > 0;) {
 		uint64_t bits = s->zone[z].busy[w];
@@ -141,7 +144,8 @@ static int zone_cut(struct space *s, size_t z, size_t zones)
 /* A failure undoes the whole plan: the end stays where it was. */
 int space_trim(struct space *s, uint64_t floor, bool all, bool *cut)
 {
-	uint64_t last, new_end;
+	uint64_t last;
+	uint64_t new_end;
 	uint64_t kept = 0;
 	size_t zones;
 	int rc = last_needed(s, &last);

@@ -117,7 +117,8 @@ int space_load_zone(struct space *s, size_t z)
 {
 	struct zone *zone = &s->zone[z];
 	uint64_t per_dir = s->psize / FMT_WORD;
-	uint64_t dir, bitmap;
+	uint64_t dir;
+	uint64_t bitmap;
 	int rc;
 
 	assert(z < s->zone_room);

@@ -16,7 +16,9 @@
  * read. */
 static inline const struct fmt_super *space_super(const struct space *s)
 {
-	return UNLIKELY(s->shadow) ? s->shadow : (const void *)s->map->base;
+	if (UNLIKELY(s->shadow))
+		return s->shadow;
+	return (const void *)s->map->base;
 }
 
 /* A word is loaded by load_word: a commit stores it as a whole. */
@@ -58,7 +60,11 @@ static inline uint64_t space_dir_word(uint32_t psize, uint64_t z)
  * the page size and before end, and not 0, where the superblock is. */
 static inline bool space_page_valid(uint64_t off, uint32_t psize, uint64_t end)
 {
-	return off != 0 && off % psize == 0 && off < end;
+	if (off == 0)
+		return false;
+	if (off % psize != 0)
+		return false;
+	return off < end;
 }
 
 /* space_bit - bit i of a bitmap in memory. */
@@ -104,10 +110,11 @@ static inline bool space_kept(const struct space *s, uint64_t off)
 	const struct zone *zone = &s->zone[page / s->zone_pages];
 	const uint64_t i = page % s->zone_pages;
 
-	return zone->kept_off &&
-	       load_word(space_word_at(s, zone->kept_off) + i / SPACE_WORD_BITS) >>
-	               i % SPACE_WORD_BITS &
-	           1;
+	if (!zone->kept_off)
+		return false;
+	return load_word(space_word_at(s, zone->kept_off) + i / SPACE_WORD_BITS) >>
+	           i % SPACE_WORD_BITS &
+	       1;
 }
 
 /* space_bits_set - set or clear pages in the bitmaps chosen. Their zones are loaded, there is room

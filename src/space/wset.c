@@ -391,11 +391,13 @@ int wset_spare_give(struct wset *w, size_t n)
 {
 	int rc = 0;
 
-	while (w->nspare > n && !rc) {
+	while (w->nspare > n) {
 		w->nspare--;
 		rc = wset_retire(w, w->spare[w->nspare]->off);
+		if (rc)
+			return rc;
 	}
-	return rc;
+	return 0;
 }
 
 /* A value that a commit made has no entry, and needs none. */

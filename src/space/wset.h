@@ -43,7 +43,8 @@ struct wpage {
 	uint8_t npending;
 	uint8_t napplied; /* leaf: slots that are in the page already */
 	/* committed or foreign leaf: the entries appended by this transaction */
-	uint16_t fresh_off, fresh_end;
+	uint16_t fresh_off;
+	uint16_t fresh_end;
 	/* of them, or of a streamed page, when crc_valid */
 	uint32_t fresh_crc;
 	bool crc_valid;
