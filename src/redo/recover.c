@@ -66,7 +66,9 @@ static bool follower_whole(const struct ring *ring, const struct plan *p)
 		return true;
 	const unsigned int i = (unsigned int)(follower % FMT_RING_RECORDS);
 
-	return p->valid[i] && p->rec[i].txn < p->newest;
+	if (!p->valid[i])
+		return false;
+	return p->rec[i].txn < p->newest;
 }
 
 /* records_read - all that the ring has; returns the transaction of the newest, 0 when there is

@@ -331,7 +331,9 @@ static void orphan_judge(struct salvage *s, struct orphans *all, uint64_t off, b
 	if (s->leaf.bad)
 		salvage_lost(s, NULL, "leaf 0x%lx: of %u entries the checksum does not hold", off,
 		             s->leaf.bad);
-	if (s->leaf.n == 0 || s->leaf.entries[0].flags & FMT_ENTRY_TALLY)
+	if (s->leaf.n == 0)
+		return;
+	if (s->leaf.entries[0].flags & FMT_ENTRY_TALLY)
 		return;
 	if (has_catalog_entry(&s->leaf)) {
 		if (hole_of(s, 0, 1))

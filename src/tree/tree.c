@@ -318,9 +318,14 @@ static int leaf_rewrite(struct tree *t, struct path *path, uint32_t n, struct pl
 	for (uint32_t i = 0; i < parts; i++)
 		leaf[i] = change.kid[i];
 	rc = tree_replace(t, path, &change);
-	for (uint32_t i = 0; i < parts && parts > 1 && t->tallies && !rc; i++)
+	if (rc)
+		return rc;
+	for (uint32_t i = 0; i < parts && parts > 1 && t->tallies; i++) {
 		rc = leaf_note(t, leaf[i]);
-	return rc;
+		if (rc)
+			return rc;
+	}
+	return 0;
 }
 
 /* blob_of - what a leaf's entry says of its large value. CORRUPT when the entry has another size.

@@ -122,8 +122,13 @@ static int place_of(const struct tree *t, const uint8_t *key, uint32_t klen,
 static bool is_of(const struct tree *t, const struct tree_tally *tally, const uint8_t *key,
                   uint32_t klen)
 {
-	return tally->round == t->scratch->tally_round && tally->id == t->id &&
-	       tally->klen == klen && memcmp(tally->key, key, klen) == 0;
+	if (tally->round != t->scratch->tally_round)
+		return false;
+	if (tally->id != t->id)
+		return false;
+	if (tally->klen != klen)
+		return false;
+	return memcmp(tally->key, key, klen) == 0;
 }
 
 /* owe - the number has changed. */
@@ -142,7 +147,8 @@ static void owe(struct tree *t, struct tree_tally *tally)
 /* owe_not - the last one takes its place among those that are owed. */
 static void owe_not(struct tree_scratch *s, struct tree_tally *tally)
 {
-	assert(tally->owed && tally->owed <= s->nowing);
+	assert(tally->owed);
+	assert(tally->owed <= s->nowing);
 	uint16_t last = s->owing[--s->nowing];
 
 	s->owing[tally->owed - 1] = last;
@@ -346,7 +352,9 @@ static int tallies_leave(const struct tree *t, bool write)
 	for (uint32_t i = 0; s->tally && i < TREE_TALLIES && !rc; i++) {
 		struct tree_tally *tally = &s->tally[i];
 
-		if (tally->round != s->tally_round || tally->id != t->id)
+		if (tally->round != s->tally_round)
+			continue;
+		if (tally->id != t->id)
 			continue;
 		if (write)
 			rc = pay(s, tally);
@@ -361,8 +369,15 @@ static int tallies_leave(const struct tree *t, bool write)
 /* one_key - whether the range is all values of one key. */
 static bool one_key(const struct tree *t, const struct probe *from, const struct probe *to)
 {
-	return from && to && from->edge == PROBE_BEFORE && to->edge == PROBE_AFTER &&
-	       order_key_same(t->order, from->key, from->klen, to->key, to->klen);
+	if (!from)
+		return false;
+	if (!to)
+		return false;
+	if (from->edge != PROBE_BEFORE)
+		return false;
+	if (to->edge != PROBE_AFTER)
+		return false;
+	return order_key_same(t->order, from->key, from->klen, to->key, to->klen);
 }
 
 /* The ends are places before or behind a key, and these are keys for the tallies. */

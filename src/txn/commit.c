@@ -133,7 +133,9 @@ static int commit_descs(struct daxkv_txn *txn, struct words *words)
 	    !dbi_has_changed(txn, txn->db[DAXKV_MAIN]))
 		return rc;
 	rc = commit_desc(txn, DAXKV_MAIN, words);
-	if (!rc && load_word(&super_now(txn->store)->main_desc) != txn->db[DAXKV_MAIN]->desc)
+	if (rc)
+		return rc;
+	if (load_word(&super_now(txn->store)->main_desc) != txn->db[DAXKV_MAIN]->desc)
 		rc = words_add(words, offsetof(struct fmt_super, main_desc),
 		               txn->db[DAXKV_MAIN]->desc);
 	return rc;
@@ -148,9 +150,12 @@ static int page_words(struct wset *w, const struct wpage *wp, struct words *word
 	    wp->off + (leaf ? FMT_LEAF_SLOTS : page->heads + (uint64_t)page->n * FMT_WORD);
 	int rc = 0;
 
-	for (unsigned int i = leaf ? wp->napplied : 0; i < wp->npending && !rc; i++)
+	for (unsigned int i = leaf ? wp->napplied : 0; i < wp->npending; i++) {
 		rc = words_add(words, at + (leaf ? i : wp->idx[i]) * FMT_WORD, wp->val[i]);
-	return rc;
+		if (rc)
+			return rc;
+	}
+	return 0;
 }
 
 /* commit_pages - list the words and fresh ranges of every page touched. A private page is fresh as
@@ -215,7 +220,7 @@ static void flush_private(struct wset *w, struct ranges *ranges)
 /* Nobody knows what became durable [R5]. */
 int commit_fence_failed(struct daxkv_store *store, const char *what, int why)
 {
-	__atomic_store_n(&store->share->panic, (uint32_t)why, __ATOMIC_SEQ_CST);
+	store_seq_cst(&store->share->panic, (uint32_t)why);
 	return err_set(DAXKV_PANIC, "%s: %s; the store refuses changes until it is opened again",
 	               what, strerror(why));
 }
@@ -502,9 +507,9 @@ static void commit_store(struct daxkv_store *store)
 	store->space.releasable = store->share->releasable = durable_upto(store);
 	store->share->durable = txn - 1; /* flushed when txn began, fenced with it [R9] [I3] */
 	store->known = txn;
-	__atomic_store_n(&store->share->size, store->space.end, __ATOMIC_RELEASE);
-	__atomic_store_n(&store->commits, store->commits + 1, __ATOMIC_RELAXED);
-	__atomic_store_n(&store->share->published, txn, __ATOMIC_SEQ_CST);
+	store_release(&store->share->size, store->space.end);
+	store_relaxed(&store->commits, store->commits + 1);
+	store_seq_cst(&store->share->published, txn);
 }
 
 /* changes_run - steps 1 to 6, with all that the trees have in their pages. The words of space come
@@ -529,8 +534,9 @@ static int changes_run(struct daxkv_txn *txn)
 	if (!rc && txn->user_version_set &&
 	    load_word(&super_now(store)->user_version) != txn->user_version)
 		rc = words_add(words, offsetof(struct fmt_super, user_version), txn->user_version);
-	if (!rc)
-		rc = commit_pages(w, words, &ranges);
+	if (rc)
+		return rc;
+	rc = commit_pages(w, words, &ranges);
 	if (rc)
 		return rc;
 	own = words->n;
@@ -559,9 +565,10 @@ static int changes_run(struct daxkv_txn *txn)
 		words->n = own;
 		rc = record_spilled(store, words);
 	}
-	if (!rc)
-		commit_store(store);
-	return rc;
+	if (rc)
+		return rc;
+	commit_store(store);
+	return 0;
 }
 
 /* What puts left in batches takes its pages as they would; the rest may use the reserve. */

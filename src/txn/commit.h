@@ -62,7 +62,7 @@ static inline int commit_take_over(struct daxkv_store *store, bool died)
 	const struct share *share = store->share;
 
 	if (LIKELY(!died && share->last_writer == store->share_file.owner &&
-	           __atomic_load_n(&share->published, __ATOMIC_RELAXED) == store->known))
+	           load_relaxed(&share->published) == store->known))
 		return 0;
 	return commit_take_over_others(store, died);
 }
@@ -117,8 +117,8 @@ int commit_lazy_recover(struct daxkv_store *store, struct map *map, uint64_t *tx
 static inline uint64_t commit_synced(const struct daxkv_store *store)
 {
 	if (UNLIKELY(store_lazy(store)))
-		return __atomic_load_n(&store->share->interval.synced, __ATOMIC_RELAXED);
-	return __atomic_load_n(&store->share->published, __ATOMIC_RELAXED);
+		return load_relaxed(&store->share->interval.synced);
+	return load_relaxed(&store->share->published);
 }
 
 /* ---- of commit.c, for commit_lazy.c -----------------------------------------------------------
@@ -133,7 +133,9 @@ static inline int commit_fence(struct daxkv_store *store, const char *what)
 	/* Orders: what the caller names, before what it does next. */
 	const int rc = pm_fence(&store->map.pm);
 
-	return LIKELY(!rc) ? 0 : commit_fence_failed(store, what, rc);
+	if (LIKELY(!rc))
+		return 0;
+	return commit_fence_failed(store, what, rc);
 }
 int commit_stage_limbo(struct daxkv_store *store);
 
@@ -141,10 +143,11 @@ int commit_stage_limbo(struct daxkv_store *store);
  * in the share is for all users; one that is not there stays away, and the next who asks counts. */
 static inline void commit_count_keep(struct daxkv_store *store)
 {
-	uint64_t *used = &store->share->used_pages, n = __atomic_load_n(used, __ATOMIC_RELAXED);
+	uint64_t *used = &store->share->used_pages;
+	uint64_t n = load_relaxed(used);
 
 	if (n != SHARE_NOT_COUNTED)
-		__atomic_store_n(used, n + (uint64_t)store->space.gained, __ATOMIC_RELAXED);
+		store_relaxed(used, n + (uint64_t)store->space.gained);
 }
 
 /* commit_spill_room - words of a spill page. commit_spill_take - have want pages in the list.

@@ -55,8 +55,10 @@ static int whole_open(struct daxkv_store *store, struct map *whole, struct ring 
 	if (rc)
 		return rc;
 	rc = map_file_size(&store->map, &length);
-	if (rc || round_down(length, store->page_size) <= store->map.reserve)
+	if (rc)
 		return rc;
+	if (round_down(length, store->page_size) <= store->map.reserve)
+		return 0;
 	*whole = (struct map){
 	    .fd = store->map.fd,
 	    .rdonly = store->map.rdonly,
@@ -113,8 +115,8 @@ static int recover_for(struct daxkv_store *store)
 	store->share->durable = synced;
 	store->share->releasable = r.txn;
 	store->share->size = load_word(&store_super(store)->size);
-	__atomic_store_n(&store->share->used_pages, SHARE_NOT_COUNTED, __ATOMIC_RELAXED);
-	__atomic_store_n(&store->share->published, r.txn, __ATOMIC_SEQ_CST);
+	store_relaxed(&store->share->used_pages, SHARE_NOT_COUNTED);
+	store_seq_cst(&store->share->published, r.txn);
 	return 0;
 }
 
@@ -132,9 +134,10 @@ static int share_agrees(const struct daxkv_store *store, uint64_t last)
 	(void)super_clean((const void *)store->map.base, &clean);
 	const bool there = load_word(ring_at(&store->ring, last)) == last || clean == last;
 
-	if (store->share_file.fd < 0 ||
-	    (there && load_word(ring_at(&store->ring, last + 1)) <= last && durable <= last &&
-	     durable + 1 >= last && (lazy || releasable <= durable)))
+	if (store->share_file.fd < 0)
+		return 0;
+	if (there && load_word(ring_at(&store->ring, last + 1)) <= last && durable <= last &&
+	    durable + 1 >= last && (lazy || releasable <= durable))
 		return 0;
 	return err_set(DAXKV_CORRUPT,
 	               "%s is damaged: %lu is not the store's newest commit; "
@@ -153,14 +156,13 @@ int commit_take_over_others(struct daxkv_store *store, bool died)
 	if (died || !store->share->recovered)
 		rc = recover_for(store);
 	if (rc && store->map.pm.failed)
-		__atomic_store_n(&store->share->panic, (uint32_t)store->map.pm.failed,
-		                 __ATOMIC_SEQ_CST);
+		store_seq_cst(&store->share->panic, (uint32_t)store->map.pm.failed);
 	/* it stays to be done: another process may have the memory, or the descriptors, that were
 	 * missing here */
 	if (rc)
 		return rc;
 	store->share->recovered = 1;
-	last = __atomic_load_n(&store->share->published, __ATOMIC_RELAXED);
+	last = load_relaxed(&store->share->published);
 	rc = share_agrees(store, commit_synced(store));
 	if (!rc && store->share->size > store->map.size)
 		rc = map_extend(&store->map, store->share->size);
@@ -183,9 +185,9 @@ int commit_take_over_others(struct daxkv_store *store, bool died)
 	}
 	store->space.releasable = store->share->releasable;
 	store->known = last;
-	__atomic_store_n(&store->share->writer_pid, getpid(), __ATOMIC_RELAXED);
+	store_relaxed(&store->share->writer_pid, getpid());
 	/* pairs with daxkv_writer_pid */
-	__atomic_store_n(&store->share->last_writer, store->share_file.owner, __ATOMIC_RELEASE);
+	store_release(&store->share->last_writer, store->share_file.owner);
 	store->followed = false;
 	return 0;
 }
@@ -196,7 +198,7 @@ int commit_take_over_others(struct daxkv_store *store, bool died)
 static bool newer(const struct daxkv_store *store)
 {
 	const struct fmt_super *super = (const void *)store->map.base;
-	uint64_t last = __atomic_load_n(&store->share->published, __ATOMIC_RELAXED);
+	uint64_t last = load_relaxed(&store->share->published);
 	uint64_t clean;
 
 	if (load_word(ring_at(&store->ring, last + 1)) > last)
@@ -209,7 +211,9 @@ static bool newer(const struct daxkv_store *store)
  * the file, but the writer's own memory has not. */
 bool commit_behind(const struct daxkv_store *store)
 {
-	return store->external_lock && (store->followed || newer(store));
+	if (!store->external_lock)
+		return false;
+	return store->followed || newer(store);
 }
 
 /* follow_commits - the newest commit of the file becomes what readers of this process see. The
@@ -248,9 +252,9 @@ static int follow_commits(struct daxkv_store *store)
 		                   "truncated: the store uses %lu bytes, the file has %lu",
 		                   (unsigned long)size, (unsigned long)store->map.size);
 	store->followed = true;
-	__atomic_store_n(&store->share->size, size, __ATOMIC_RELEASE);
-	__atomic_store_n(&store->share->used_pages, SHARE_NOT_COUNTED, __ATOMIC_RELAXED);
-	__atomic_store_n(&store->share->published, txn, __ATOMIC_SEQ_CST);
+	store_release(&store->share->size, size);
+	store_relaxed(&store->share->used_pages, SHARE_NOT_COUNTED);
+	store_seq_cst(&store->share->published, txn);
 	return 0;
 }
 
@@ -268,7 +272,7 @@ static int follow_copy(struct daxkv_store *store)
 		rc = lock_data(&store->lock, store->path, store->map.fd, true);
 	/* with an external lock nothing tells of writers: each read looks anew */
 	if (!rc && !store->external_lock)
-		__atomic_store_n(&store->copied, false, __ATOMIC_RELAXED);
+		store_relaxed(&store->copied, false);
 	pthread_mutex_unlock(&store->reader_mutex);
 	return rc;
 }
@@ -279,8 +283,8 @@ int commit_follow(struct daxkv_store *store)
 {
 	const struct timespec pause = {.tv_nsec = 100000};
 
-	if (__atomic_load_n(&store->copied, __ATOMIC_RELAXED) &&
-	    (store->external_lock || __atomic_load_n(&store->share->writable, __ATOMIC_ACQUIRE))) {
+	if (load_relaxed(&store->copied) &&
+	    (store->external_lock || load_acquire(&store->share->writable))) {
 		int rc = follow_copy(store);
 
 		if (rc)
@@ -290,7 +294,9 @@ int commit_follow(struct daxkv_store *store)
 		return 0;
 	for (unsigned int tries = 0; newer(store); tries++) {
 		/* pairs with begin_write: who writes here is at the front */
-		if (registry_writing(store) || __atomic_load_n(&store->writer, __ATOMIC_ACQUIRE))
+		if (registry_writing(store))
+			return 0;
+		if (load_acquire(&store->writer))
 			return 0;
 		if (wlock_try(&store->share->writer, store->share_file.owner)) {
 			int rc = 0;

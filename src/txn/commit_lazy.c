@@ -100,8 +100,9 @@ int commit_lazy_begin(struct daxkv_store *store, bool lazy)
 		return 0;
 	if (!open && (share->releasable < store->known || share->durable + 1 < store->known))
 		rc = commit_checkpoint(store);
-	if (!rc)
-		rc = space_keep(&store->space, open ? (const void *)store->share_file.lazy : NULL);
+	if (rc)
+		return rc;
+	rc = space_keep(&store->space, open ? (const void *)store->share_file.lazy : NULL);
 	if (rc)
 		return rc;
 	store->wset.first = commit_synced(store) + 1;
@@ -118,18 +119,18 @@ static void interval_open(struct daxkv_store *store)
 {
 	struct share_interval *iv = &store->share->interval;
 
-	assert(!store_lazy(store) && store->share->releasable >= store->known);
-	__atomic_store_n(&iv->synced, store->known, __ATOMIC_RELAXED);
+	assert(!store_lazy(store));
+	assert(store->share->releasable >= store->known);
+	store_relaxed(&iv->synced, store->known);
 	iv->limbo_mark = 0;
 	share_names(store->map.fd, &iv->boot, &iv->device, &iv->inode);
-	__atomic_store_n(&iv->commits, 0, __ATOMIC_RELAXED);
-	__atomic_store_n(&iv->bytes, 0, __ATOMIC_RELAXED);
-	__atomic_store_n(&iv->since_ms, (uint64_t)clock_ms(), __ATOMIC_RELAXED);
+	store_relaxed(&iv->commits, 0);
+	store_relaxed(&iv->bytes, 0);
+	store_relaxed(&iv->since_ms, (uint64_t)clock_ms());
 	for (size_t i = 0; i < SUPER_WORDS; i++)
-		__atomic_store_n(shadow_word(store, i), load_word(file_word(store, i)),
-		                 __ATOMIC_RELEASE);
+		store_release(shadow_word(store, i), load_word(file_word(store, i)));
 	/* Pairs with store_super. */
-	__atomic_store_n(&store->share->lazy, store->share_file.lazy_mark, __ATOMIC_RELEASE);
+	store_release(&store->share->lazy, store->share_file.lazy_mark);
 	store->space.shadow = (const void *)store->share_file.lazy;
 }
 
@@ -160,8 +161,12 @@ static int words_moved(struct daxkv_store *store)
 {
 	int rc = space_keep_words(&store->space);
 
-	if (rc || !store->space.moved || dirs_differ(store) + SYNC_OTHERS <= SYNC_WORDS)
+	if (rc)
 		return rc;
+	if (!store->space.moved)
+		return 0;
+	if (dirs_differ(store) + SYNC_OTHERS <= SYNC_WORDS)
+		return 0;
 	if (store_lazy(store))
 		return commit_sync(store);
 	interval_leave(store);
@@ -176,7 +181,9 @@ static int words_list(struct daxkv_store *store, size_t own)
 	store->words.n = own;
 	if (store->wset.first)
 		rc = words_moved(store);
-	return rc ? rc : space_words(&store->space, &store->words);
+	if (rc)
+		return rc;
+	return space_words(&store->space, &store->words);
 }
 
 /* words_spill - pages for the words, of which own are not of space; to take them may change those
@@ -199,7 +206,7 @@ static int words_spill(struct daxkv_store *store, size_t own, uint64_t **page, u
 static void word_store(struct daxkv_store *store, struct map *map, uint64_t off, uint64_t value)
 {
 	if (off < FMT_SUPER_SIZE)
-		__atomic_store_n(shadow_word(store, off / FMT_WORD), value, __ATOMIC_RELEASE);
+		store_release(shadow_word(store, off / FMT_WORD), value);
 	else
 		pm_store8(&map->pm, (const uint64_t *)(const void *)(map->base + off), value);
 }
@@ -226,15 +233,14 @@ static void lazy_store(struct daxkv_store *store)
 	store->words_txn = 0;
 	if (store->space.gained)
 		commit_count_keep(store);
-	__atomic_store_n(&iv->commits, iv->commits + 1, __ATOMIC_RELAXED);
-	__atomic_store_n(&iv->bytes, iv->bytes + pages_taken(&store->space) * store->page_size,
-	                 __ATOMIC_RELAXED);
+	store_relaxed(&iv->commits, iv->commits + 1);
+	store_relaxed(&iv->bytes, iv->bytes + pages_taken(&store->space) * store->page_size);
 	space_committed(&store->space, txn);
 	store->space.releasable = store->share->releasable = txn;
 	store->known = txn;
-	__atomic_store_n(&store->share->size, store->space.end, __ATOMIC_RELEASE);
-	__atomic_store_n(&store->commits, store->commits + 1, __ATOMIC_RELAXED);
-	__atomic_store_n(&store->share->published, txn, __ATOMIC_SEQ_CST);
+	store_release(&store->share->size, store->space.end);
+	store_relaxed(&store->commits, store->commits + 1);
+	store_seq_cst(&store->share->published, txn);
 }
 
 /* record_write - step 2. A share in this process's memory dies with it: nobody takes over. */
@@ -273,7 +279,8 @@ static int words_room(struct daxkv_store *store, size_t own, size_t ranges, uint
 int commit_lazy(struct daxkv_store *store, size_t ranges, bool *done)
 {
 	const size_t own = store->words.n;
-	uint64_t *page = NULL, npages = 0;
+	uint64_t *page = NULL;
+	uint64_t npages = 0;
 	int rc = words_room(store, own, ranges, &page, &npages);
 
 	*done = store->wset.first && store->words.n + ranges > 0;
@@ -367,7 +374,7 @@ static int kept_give(struct kept *k)
 		rc = limbo_reserve(&store->space.limbo, 2);
 	if (rc)
 		return rc;
-	__atomic_store_n(&iv->limbo_mark, store->share->limbo_next + 1, __ATOMIC_RELEASE);
+	store_release(&iv->limbo_mark, store->share->limbo_next + 1);
 	rc = kept_stage_all(k);
 	if (rc == ENOSPC || rc == EDQUOT) {
 		space_release(&store->space);
@@ -375,7 +382,7 @@ static int kept_give(struct kept *k)
 		rc = kept_stage_all(k);
 	}
 	if (rc)
-		__atomic_store_n(&iv->limbo_mark, 0, __ATOMIC_RELEASE);
+		store_release(&iv->limbo_mark, 0);
 	return rc;
 }
 
@@ -443,10 +450,10 @@ static void interval_close(struct daxkv_store *store, uint64_t txn)
 	store->share->durable = txn - 1;
 	store->space.releasable = store->share->releasable = txn;
 	store->known = txn;
-	__atomic_store_n(&store->share->published, txn, __ATOMIC_SEQ_CST);
+	store_seq_cst(&store->share->published, txn);
 	/* Pairs with store_super. */
-	__atomic_store_n(&store->share->lazy, 0, __ATOMIC_RELEASE);
-	__atomic_store_n(&store->share->interval.limbo_mark, 0, __ATOMIC_RELEASE);
+	store_release(&store->share->lazy, 0);
+	store_release(&store->share->interval.limbo_mark, 0);
 	interval_leave(store);
 }
 
@@ -485,8 +492,11 @@ static bool reached(const struct daxkv_store *store)
 	const struct share_interval *iv = &store->share->interval;
 	const struct lazy_bounds *b = &store->lazy_bounds;
 
-	return iv->bytes >= b->bytes || iv->commits >= b->commits ||
-	       (uint64_t)clock_ms() - iv->since_ms >= b->ms;
+	if (iv->bytes >= b->bytes)
+		return true;
+	if (iv->commits >= b->commits)
+		return true;
+	return (uint64_t)clock_ms() - iv->since_ms >= b->ms;
 }
 
 /* [L6] A durable commit is durable when it returns, by this. */
@@ -496,7 +506,9 @@ int commit_lazy_end(struct daxkv_store *store, bool committed)
 		interval_leave(store);
 		return 0;
 	}
-	if (!committed || (store->lazy_txn && !reached(store)))
+	if (!committed)
+		return 0;
+	if (store->lazy_txn && !reached(store))
 		return 0;
 	return commit_sync(store);
 }
@@ -528,7 +540,8 @@ static int pairs_store(struct daxkv_store *store, struct map *map, const uint64_
 static int record_store(struct daxkv_store *store, struct map *map, const struct ring_record *rec)
 {
 	const uint64_t room = commit_spill_room(store->page_size);
-	uint64_t left = rec->spill_words, off = rec->spill_off;
+	uint64_t left = rec->spill_words;
+	uint64_t off = rec->spill_off;
 
 	if (!rec->spilled)
 		return pairs_store(store, map, rec->words, rec->nwords);
@@ -561,7 +574,7 @@ int commit_lazy_recover(struct daxkv_store *store, struct map *map, uint64_t *tx
 		return 0;
 	if (*txn != iv->synced) {
 		iv->limbo_mark = 0;
-		__atomic_store_n(&store->share->lazy, 0, __ATOMIC_RELEASE);
+		store_release(&store->share->lazy, 0);
 		return 0;
 	}
 	if (iv->limbo_mark)
@@ -577,9 +590,10 @@ int commit_lazy_recover(struct daxkv_store *store, struct map *map, uint64_t *tx
 	if (!last.txn)
 		return 0;
 	rc = record_store(store, map, &last);
-	if (!rc)
-		*txn = last.txn;
-	return rc;
+	if (rc)
+		return rc;
+	*txn = last.txn;
+	return 0;
 }
 
 /* Pages that S has come back by a sync alone, and a lazy transaction copies more than a durable
@@ -591,9 +605,11 @@ int commit_lazy_space(struct daxkv_store *store)
 	if (store_lazy(store))
 		return commit_sync(store);
 	rc = commit_checkpoint(store);
-	if (!rc && store->wset.first)
+	if (rc)
+		return rc;
+	if (store->wset.first)
 		interval_leave(store);
-	return rc;
+	return 0;
 }
 
 int commit_lazy_clean(struct daxkv_store *store)

@@ -23,8 +23,15 @@ static int emptied(struct wset *w, struct dbstate *s)
 {
 	int rc;
 
-	if (s->handle == DAXKV_MAIN || s->tree.count || !s->tree.root || s->tree.inner_pages ||
-	    s->tree.leaf_pages != 1)
+	if (s->handle == DAXKV_MAIN)
+		return 0;
+	if (s->tree.count)
+		return 0;
+	if (!s->tree.root)
+		return 0;
+	if (s->tree.inner_pages)
+		return 0;
+	if (s->tree.leaf_pages != 1)
 		return 0;
 	rc = tree_tally_clear(&s->tree, true);
 	if (!rc)
@@ -65,7 +72,9 @@ static uint64_t now_at(const struct wset *w, uint64_t off)
 		return off;
 	const struct wpage *wp = wset_find(w, off);
 
-	assert(wp && wp->dead && wp->val[0]);
+	assert(wp);
+	assert(wp->dead);
+	assert(wp->val[0]);
 	return wp->val[0];
 }
 

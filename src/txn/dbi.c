@@ -65,7 +65,7 @@ static struct dbi_name *name_at(const struct dbi *d, uint64_t snapshot)
 /* entry_changed - copies that states have of the entry are old. Pairs with copy_holds. */
 static void entry_changed(struct dbi *d)
 {
-	__atomic_store_n(&d->version, d->version + 1, __ATOMIC_RELEASE);
+	store_release(&d->version, d->version + 1);
 }
 
 /* ---- entries --------------------------------------------------------------------------------- */
@@ -181,7 +181,7 @@ static void handle_free(struct dbi_table *t, struct dbi *d)
 	d->opened_by = NULL;
 	d->compare = (struct dbi_compare){0};
 	entry_changed(d);
-	__atomic_store_n(&d->number, 0, __ATOMIC_RELEASE);
+	store_release(&d->number, 0);
 	free_put(t, d);
 }
 
@@ -372,7 +372,7 @@ static int entry_open(struct daxkv_txn *txn, const struct daxkv_val *name, const
 	}
 	*db = number_next(t, d);
 	assert((*db & t->mask) == (uint32_t)(d - t->dbi));
-	__atomic_store_n(&d->number, *db, __ATOMIC_RELEASE);
+	store_release(&d->number, *db);
 	return 0;
 }
 
@@ -581,7 +581,7 @@ static bool copy_holds(const struct dbi *d, daxkv_db db, const struct dbstate *s
 		return false;
 	if (!s->version)
 		return false;
-	return s->version == __atomic_load_n(&d->version, __ATOMIC_ACQUIRE);
+	return s->version == load_acquire(&d->version);
 }
 
 /* The lock is taken only when something changed since the copy was made. A state of the main

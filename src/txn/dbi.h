@@ -185,13 +185,11 @@ static inline int dbi_state(struct daxkv_txn *txn, daxkv_db db, struct dbstate *
 	uint32_t i = db & txn->store->dbis.mask;
 
 	/* What another thread that shares a read transaction made is seen whole, or not at all. */
-	if (LIKELY(i < __atomic_load_n(&txn->ndb, __ATOMIC_ACQUIRE))) {
+	if (LIKELY(i < load_acquire(&txn->ndb))) {
 		struct dbstate *s = txn->db[i];
 
-		if (LIKELY(s &&
-		           __atomic_load_n(&s->generation, __ATOMIC_ACQUIRE) == txn->generation &&
-		           s->handle == db &&
-		           __atomic_load_n(&s->entry->number, __ATOMIC_RELAXED) == db &&
+		if (LIKELY(s && load_acquire(&s->generation) == txn->generation &&
+		           s->handle == db && load_relaxed(&s->entry->number) == db &&
 		           !(s->flags & (DAXKV_OWN_COMPARE | DAXKV_OWN_DUP_COMPARE)))) {
 			*state = s;
 			return 0;

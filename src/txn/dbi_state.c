@@ -129,7 +129,7 @@ static int twin_take(struct daxkv_txn *txn, daxkv_db db, struct dbstate *twin, s
 	uint32_t from = twin->handle & txn->store->dbis.mask;
 	uint32_t to = db & txn->store->dbis.mask;
 
-	if (__atomic_load_n(&twin->entry->number, __ATOMIC_ACQUIRE) == twin->handle)
+	if (load_acquire(&twin->entry->number) == twin->handle)
 		return err_set(DAXKV_BAD_DB,
 		               "handle %u means a database that the transaction uses by handle %u",
 		               db, twin->handle);
@@ -152,7 +152,7 @@ static int state_resolve(struct daxkv_txn *txn, daxkv_db db, uint32_t i)
 	struct dbstate *twin;
 	struct fmt_db catalog = {.desc = load_word(&super->main_desc)};
 
-	__atomic_store_n(&s->generation, 0, __ATOMIC_RELAXED); /* others that share it may look */
+	store_relaxed(&s->generation, 0); /* others that share it may look */
 	int rc = dbi_copy(txn, db, txn_view(txn)->snapshot, s);
 
 	if (rc)
@@ -182,7 +182,7 @@ static int state_resolve(struct daxkv_txn *txn, daxkv_db db, uint32_t i)
 	if (rc)
 		return rc;
 	/* The state is whole: threads that share a read transaction may find it now. */
-	__atomic_store_n(&s->generation, txn->generation, __ATOMIC_RELEASE);
+	store_release(&s->generation, txn->generation);
 	if (txn->write && db != DAXKV_MAIN)
 		dbi_state_named(txn, s);
 	return 0;
@@ -256,7 +256,7 @@ int dbi_state_any(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state)
 	uint32_t i = db & t->mask;
 	int rc;
 
-	if (UNLIKELY(i == 0 || __atomic_load_n(&t->dbi[i].number, __ATOMIC_ACQUIRE) != db))
+	if (UNLIKELY(i == 0 || load_acquire(&t->dbi[i].number) != db))
 		return err_set(DAXKV_BAD_DB, "%u is not an open database handle", db);
 	if (!txn->write)
 		pthread_mutex_lock(&txn->sharing);

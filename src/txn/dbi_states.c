@@ -101,7 +101,7 @@ static int state_room(struct daxkv_txn *txn, uint32_t i)
 			memcpy(more, txn->db, txn->room * sizeof(struct dbstate *));
 		if (txn->write)
 			arrays_free(txn->db);
-		__atomic_store_n(&txn->db, more, __ATOMIC_RELEASE);
+		store_release(&txn->db, more);
 		txn->room = room;
 	}
 	if (!txn->db[i]) {
@@ -111,7 +111,7 @@ static int state_room(struct daxkv_txn *txn, uint32_t i)
 		txn->db[i]->links.at = i;
 	}
 	if (i >= txn->ndb)
-		__atomic_store_n(&txn->ndb, i + 1, __ATOMIC_RELEASE);
+		store_release(&txn->ndb, i + 1);
 	return 0;
 }
 

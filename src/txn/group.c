@@ -71,7 +71,7 @@ void group_close(struct commit_group *g)
 /* queue_enter - the mutex is held. false: nobody had the turn any more, and the caller has it. */
 static bool queue_enter(struct commit_group *g, struct group_wait *me)
 {
-	uint32_t seen = __atomic_load_n(&g->turn, __ATOMIC_RELAXED);
+	uint32_t seen = load_relaxed(&g->turn);
 	uint32_t word;
 
 	do
@@ -124,7 +124,7 @@ static bool queue_quit(struct commit_group *g, struct group_wait *me)
 static bool queue_await(struct commit_group *g, struct group_wait *me, uint64_t until)
 {
 	/* pairs with grant */
-	while (__atomic_load_n(&me->state, __ATOMIC_ACQUIRE) == GROUP_WAITS) {
+	while (load_acquire(&me->state) == GROUP_WAITS) {
 		uint64_t now = 0;
 
 		if (until != NO_LIMIT)
@@ -170,7 +170,7 @@ int group_wait(struct commit_group *g, bool may_join, int64_t *wait_ms, bool *jo
 static void grant(struct group_wait *w, enum group_state state)
 {
 	assert(state == GROUP_ALONE || state == GROUP_JOINS);
-	__atomic_store_n(&w->state, state, __ATOMIC_RELEASE); /* pairs with queue_await */
+	store_release(&w->state, state); /* pairs with queue_await */
 	wake(&w->state, 1);
 }
 
@@ -188,7 +188,7 @@ void group_leave(struct commit_group *g)
 	if (g->first)
 		w = queue_remove(g, &g->first);
 	else /* the last one has just left the queue */
-		__atomic_store_n(&g->turn, 0, __ATOMIC_RELEASE);
+		store_release(&g->turn, 0);
 	pthread_mutex_unlock(&g->mutex);
 	if (w)
 		grant(w, GROUP_ALONE);
@@ -246,9 +246,9 @@ enum group_state group_await(struct commit_group *g, struct group_wait *me, uint
 	if (offer_ns)
 		until = group_clock() + offer_ns;
 	for (;;) {
-		uint32_t woken = __atomic_load_n(&g->woken, __ATOMIC_ACQUIRE);
+		uint32_t woken = load_acquire(&g->woken);
 		/* pairs with tell */
-		uint32_t state = __atomic_load_n(&me->state, __ATOMIC_ACQUIRE);
+		uint32_t state = load_acquire(&me->state);
 		uint64_t now;
 
 		if (state != GROUP_WAITS)
@@ -272,7 +272,7 @@ enum group_state group_await(struct commit_group *g, struct group_wait *me, uint
 static void tell(struct group_wait *w, enum group_state state)
 {
 	assert(state == GROUP_CLOSES || state == GROUP_DONE);
-	__atomic_store_n(&w->state, state, __ATOMIC_RELEASE); /* pairs with group_await */
+	store_release(&w->state, state); /* pairs with group_await */
 }
 
 /* wake_members - all of them; those that were not told go back to sleep. */

@@ -28,6 +28,8 @@
 #ifndef DAXKV_GROUP_H
 #define DAXKV_GROUP_H
 
+#include "base/base.h"
+
 #include "base/err.h"
 
 #include <pthread.h>
@@ -109,7 +111,7 @@ void group_leave(struct commit_group *g);
 /* group_waiting - how many wait in the queue. */
 static inline unsigned int group_waiting(const struct commit_group *g)
 {
-	return __atomic_load_n(&g->turn, __ATOMIC_RELAXED) / GROUP_WAITER;
+	return load_relaxed(&g->turn) / GROUP_WAITER;
 }
 
 /* group_pass - the turn goes to the first in the queue when that one may join; with offer, where

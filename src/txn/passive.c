@@ -26,7 +26,7 @@ static int newest(struct daxkv_store *store, uint64_t *txn)
 	uint64_t published = 0;
 	int rc = lock_again(&store->lock);
 
-	*txn = __atomic_load_n(&store->share->published, __ATOMIC_RELAXED);
+	*txn = load_relaxed(&store->share->published);
 	if (rc || store->lock.fd < 0)
 		return rc;
 	rc = share_peek(store->lock.fd, store->geometry.file_id, &life, &published);
@@ -115,7 +115,7 @@ int passive_enter(struct daxkv_store *store, uint32_t reader)
 	if (!rc && !s->announced)
 		rc = announce(store, &txn);
 	if (!rc) {
-		__atomic_store_n(&store->share->published, txn, __ATOMIC_SEQ_CST);
+		store_seq_cst(&store->share->published, txn);
 		(void)share_enter(store->share, reader);
 	}
 	pthread_mutex_unlock(&s->mutex);

@@ -23,7 +23,7 @@ static struct moment moment_now(const struct daxkv_store *store)
 
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
 	return (struct moment){
-	    .published = __atomic_load_n(&store->share->published, __ATOMIC_RELAXED),
+	    .published = load_relaxed(&store->share->published),
 	    .ms = (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000,
 	};
 }
@@ -31,7 +31,7 @@ static struct moment moment_now(const struct daxkv_store *store)
 /* age_of - how long the reader has been running; clocks of two processors may differ a little. */
 static uint64_t age_of(const struct reader_entry *s, const struct moment *now)
 {
-	uint64_t since = __atomic_load_n(&s->since_ms, __ATOMIC_RELAXED);
+	uint64_t since = load_relaxed(&s->since_ms);
 
 	if (now->ms > since)
 		return now->ms - since;
@@ -41,8 +41,8 @@ static uint64_t age_of(const struct reader_entry *s, const struct moment *now)
 /* late - whether the reader of that word is beyond a bound of its entry. A bound of 0 is none. */
 static bool late(const struct reader_entry *s, uint64_t word, const struct moment *now)
 {
-	uint64_t max_age_ms = __atomic_load_n(&s->max_age_ms, __ATOMIC_RELAXED);
-	uint64_t max_lag = __atomic_load_n(&s->max_lag, __ATOMIC_RELAXED);
+	uint64_t max_age_ms = load_relaxed(&s->max_age_ms);
+	uint64_t max_lag = load_relaxed(&s->max_lag);
 
 	uint64_t lag = now->published - (word - 1);
 
@@ -58,11 +58,11 @@ static unsigned int evict_late(struct daxkv_store *store, uint64_t txn, const st
 	uint32_t high = share_high(store->share);
 	unsigned int n = 0;
 
-	if (!__atomic_load_n(&store->share->bounded, __ATOMIC_RELAXED))
+	if (!load_relaxed(&store->share->bounded))
 		return 0;
 	for (uint32_t i = 0; i < high; i++) {
 		const struct reader_entry *s = &store->share->reader[i];
-		uint64_t word = __atomic_load_n(&s->snapshot_plus_1, __ATOMIC_SEQ_CST);
+		uint64_t word = load_seq_cst(&s->snapshot_plus_1);
 
 		if (word && !(word & READER_EVICTED) && word - 1 < txn && late(s, word, now))
 			n += share_evict(store->share, i, word);
@@ -87,9 +87,9 @@ static bool ask(struct daxkv_store *store, uint32_t reader, uint64_t word, const
 	reader_limit->word = word;
 	struct daxkv_old_reader r = {
 	    .store = store,
-	    .pid = __atomic_load_n(&s->pid, __ATOMIC_RELAXED),
-	    .thread = __atomic_load_n(&s->tid, __ATOMIC_RELAXED),
-	    .own = __atomic_load_n(&s->owner, __ATOMIC_RELAXED) == store->share_file.owner,
+	    .pid = load_relaxed(&s->pid),
+	    .thread = load_relaxed(&s->tid),
+	    .own = load_relaxed(&s->owner) == store->share_file.owner,
 	    .bounded = share_bounded(store->share, reader),
 	    .snapshot = word - 1,
 	    .age_ms = age_of(s, now),

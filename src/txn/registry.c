@@ -82,7 +82,7 @@ static void txn_left(struct daxkv_store *store)
 	assert(!store->nolock);
 	struct commit_group *g = &store->group;
 
-	__atomic_store_n(&store->writer_thread, 0, __ATOMIC_RELAXED);
+	store_relaxed(&store->writer_thread, 0);
 	if (g->on && g->root) {
 		g->orphan = true;
 		group_yield(g);
@@ -198,7 +198,7 @@ uint64_t registry_room(void)
 
 	pthread_mutex_lock(&registry.mutex);
 	for (const struct daxkv_store *store = registry.first; store; store = store->next_store)
-		taken += __atomic_load_n(&store->reserved, __ATOMIC_RELAXED);
+		taken += load_relaxed(&store->reserved);
 	pthread_mutex_unlock(&registry.mutex);
 	uint64_t left = 0;
 

@@ -218,14 +218,13 @@ static inline struct dbstate *dbi_state_known(const struct daxkv_txn *txn, daxkv
 /* store_lazy - whether there are commits that are not synced. Any thread. */
 static inline bool store_lazy(const struct daxkv_store *store)
 {
-	return __atomic_load_n(&store->share->lazy, __ATOMIC_ACQUIRE) ==
-	       store->share_file.lazy_mark;
+	return load_acquire(&store->share->lazy) == store->share_file.lazy_mark;
 }
 
 /* store_is_lazy - whether the handle's transactions are lazy when they do not say what they are. */
 static inline bool store_is_lazy(const struct daxkv_store *store)
 {
-	return __atomic_load_n(&store->lazy, __ATOMIC_RELAXED);
+	return load_relaxed(&store->lazy);
 }
 
 /* store_super - the superblock as the newest commit has it: the share's in a lazy interval. */
@@ -241,7 +240,7 @@ static inline const struct fmt_super *store_super(const struct daxkv_store *stor
 static inline bool txn_writing(const struct daxkv_store *store)
 {
 	/* a number; only its own thread stores it */
-	return __atomic_load_n(&store->writer_thread, __ATOMIC_RELAXED) == pthread_self();
+	return load_relaxed(&store->writer_thread) == pthread_self();
 }
 
 #endif

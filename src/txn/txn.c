@@ -96,8 +96,7 @@ static int write_txn_take(struct daxkv_store *store, struct daxkv_txn *parent,
 	txn->user_version_set = false;
 	if (txn->changed)
 		states_begin(txn);
-	if (parent ||
-	    txn->valid_at != __atomic_load_n(&store->share->published, __ATOMIC_RELAXED)) {
+	if (parent || txn->valid_at != load_relaxed(&store->share->published)) {
 		txn->ndb = 0;
 		txn->looked = NULL;
 		txn->generation = ++store->generation;
@@ -205,8 +204,7 @@ ALWAYS_INLINE int read_start(struct daxkv_txn *txn)
 	if (UNLIKELY(rc))
 		return rc;
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now); /* no system call */
-	__atomic_store_n(&store->share->reader[txn->reader].since_ms, ms_of(&now),
-	                 __ATOMIC_RELAXED);
+	store_relaxed(&store->share->reader[txn->reader].since_ms, ms_of(&now));
 	txn->view.snapshot = share_enter(store->share, txn->reader);
 	txn->generation++;
 	txn->broken = txn->idle = txn->too_old = false;
@@ -486,7 +484,7 @@ static void writer_bury(struct daxkv_store *store)
 		write_txn_give(txn);
 		txn = parent;
 	}
-	__atomic_store_n(&store->writer, NULL, __ATOMIC_RELEASE);
+	store_release(&store->writer, NULL);
 }
 
 /* lock_writer - have the lock, and know what is there. wait_ms: 0 not to wait, negative to wait as
@@ -508,7 +506,7 @@ static int lock_writer(struct daxkv_store *store, int64_t wait_ms)
 			return rc;
 		}
 	}
-	uint32_t panic = __atomic_load_n(&store->share->panic, __ATOMIC_SEQ_CST);
+	uint32_t panic = load_seq_cst(&store->share->panic);
 
 	if (!panic)
 		return 0;
@@ -544,7 +542,7 @@ static int begin_outermost(struct daxkv_store *store, int64_t wait_ms, struct da
 		writer_let_go(store, false);
 		return rc;
 	}
-	__atomic_store_n(&store->writer, txn, __ATOMIC_RELEASE); /* pairs with commit_follow */
+	store_release(&store->writer, txn); /* pairs with commit_follow */
 	store->writer_view.snapshot = store->wset.txn;
 	store->scratch.finger_of = NULL;
 	if (store->scratch.tally_txn != store->known) /* another has committed since */

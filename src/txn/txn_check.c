@@ -166,10 +166,14 @@ uint64_t daxkv_txn_id(const struct daxkv_txn *txn)
 {
 	if (!txn)
 		return 0;
-	return txn->write ? txn->store->wset.txn : txn->view.snapshot;
+	if (txn->write)
+		return txn->store->wset.txn;
+	return txn->view.snapshot;
 }
 
 struct daxkv_store *daxkv_txn_store(const struct daxkv_txn *txn)
 {
-	return txn ? txn->store : NULL;
+	if (txn)
+		return txn->store;
+	return NULL;
 }

@@ -51,9 +51,8 @@ void outermost_end(struct daxkv_txn *txn)
 	struct daxkv_store *store = txn->store;
 
 	if (store->map.pm.failed) /* growth may have met it, not a fence */
-		__atomic_store_n(&store->share->panic, (uint32_t)store->map.pm.failed,
-		                 __ATOMIC_SEQ_CST);
-	__atomic_store_n(&store->writer, NULL, __ATOMIC_RELEASE);
+		store_seq_cst(&store->share->panic, (uint32_t)store->map.pm.failed);
+	store_release(&store->writer, NULL);
 	write_txn_give(txn);
 	writer_let_go(store, false);
 	if (UNLIKELY(store->group.on))
@@ -101,7 +100,7 @@ static void states_keep(struct daxkv_txn *txn)
 {
 	for (struct dbstate *s = txn->changed; s; s = s->links.next_changed)
 		s->changed = false;
-	txn->valid_at = __atomic_load_n(&txn->store->share->published, __ATOMIC_RELAXED);
+	txn->valid_at = load_relaxed(&txn->store->share->published);
 }
 
 /* run_failed - pages of the bitmaps may lie elsewhere now, in this process's memory alone [I16]. */

@@ -58,7 +58,7 @@ int member_begin(struct daxkv_store *store, struct daxkv_txn **out)
 		group_yield(&store->group);
 		return rc;
 	}
-	__atomic_store_n(&store->writer_thread, pthread_self(), __ATOMIC_RELAXED);
+	store_relaxed(&store->writer_thread, pthread_self());
 	txn->member = true;
 	*out = txn;
 	return 0;
@@ -143,7 +143,7 @@ int group_finish(struct daxkv_store *store)
 	const unsigned int n = g->n;
 	const uint64_t from = group_clock();
 
-	__atomic_store_n(&store->writer_thread, pthread_self(), __ATOMIC_RELAXED);
+	store_relaxed(&store->writer_thread, pthread_self());
 	if (g->orphan)
 		orphan_undo(root);
 	g->orphan = g->large = false;
@@ -152,7 +152,7 @@ int group_finish(struct daxkv_store *store)
 	int rc = outermost_run(root);
 
 	if (!rc)
-		__atomic_store_n(&store->commits, store->commits + n - 1, __ATOMIC_RELAXED);
+		store_relaxed(&store->commits, store->commits + n - 1);
 	g->fence_ns = group_clock() - from;
 	g->expected = n;
 	group_tell(g, rc); /* [G1] not before */
@@ -242,7 +242,7 @@ static void member_gone(struct daxkv_store *store)
 	uint64_t offer_ns;
 
 	/* This thread may end before the next one has put its name there. */
-	__atomic_store_n(&store->writer_thread, 0, __ATOMIC_RELAXED);
+	store_relaxed(&store->writer_thread, 0);
 	if (!goes_on(store, &offer_ns) || !group_pass(&store->group, NULL, false))
 		group_yield(&store->group);
 }

@@ -33,7 +33,7 @@ static int lock_take(struct daxkv_store *store, int64_t wait_ms, bool *died)
 	}
 	if (rc)
 		return rc;
-	__atomic_store_n(&store->writer_thread, pthread_self(), __ATOMIC_RELAXED);
+	store_relaxed(&store->writer_thread, pthread_self());
 	return 0;
 }
 

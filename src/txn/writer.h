@@ -18,7 +18,7 @@ int writer_hold(struct daxkv_store *store, int64_t wait_ms, bool *died);
 static inline void writer_let_go(struct daxkv_store *store, bool left)
 {
 	assert(store->writer_thread != 0);
-	__atomic_store_n(&store->writer_thread, 0, __ATOMIC_RELAXED);
+	store_relaxed(&store->writer_thread, 0);
 	if (UNLIKELY(left))
 		wlock_leave(&store->share->writer);
 	else
