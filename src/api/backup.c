@@ -149,8 +149,9 @@ int daxkv_backup(struct daxkv_txn *txn, int fd, const struct daxkv_backup_option
 		return rc;
 	if (since)
 		rc = since_check(txn, since);
-	if (!rc)
-		rc = snapshot_sync(txn);
+	if (rc)
+		return rc;
+	rc = snapshot_sync(txn);
 	if (rc)
 		return rc;
 	rc = backup_out_open(&out, fd, options);

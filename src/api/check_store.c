@@ -115,9 +115,8 @@ static uint64_t file_txn(const struct daxkv_store *store)
 {
 	for (;;) {
 		const bool lazy = store_lazy(store);
-		const uint64_t txn =
-		    lazy ? __atomic_load_n(&store->share->interval.synced, __ATOMIC_SEQ_CST)
-		         : __atomic_load_n(&store->share->published, __ATOMIC_SEQ_CST);
+		const uint64_t txn = lazy ? load_seq_cst(&store->share->interval.synced)
+		                          : load_seq_cst(&store->share->published);
 
 		fence_loads();
 		if (lazy == (bool)store_lazy(store))
@@ -274,9 +273,9 @@ static int look_held(struct daxkv_store *store, int64_t wait_ms, struct check_fa
 	/* Whoever waits may know for whom. The next writer, this one too, looks at the free space
 	 * anew [I16]. */
 	store->known = UINT64_MAX;
-	__atomic_store_n(&store->share->writer_pid, getpid(), __ATOMIC_RELAXED);
-	__atomic_store_n(&store->share->last_writer, store->share_file.owner, __ATOMIC_RELEASE);
-	if (died || __atomic_load_n(&store->share->panic, __ATOMIC_SEQ_CST)) {
+	store_relaxed(&store->share->writer_pid, getpid());
+	store_release(&store->share->last_writer, store->share_file.owner);
+	if (died || load_seq_cst(&store->share->panic)) {
 		rc = look_recovered(store, f);
 	} else {
 		rc = see_all(store);
@@ -298,7 +297,7 @@ static int look_shared(struct daxkv_store *store, int64_t wait_ms, struct check_
 	const int64_t from = clock_ms();
 
 	for (;;) {
-		bool panic = __atomic_load_n(&store->share->panic, __ATOMIC_SEQ_CST);
+		bool panic = load_seq_cst(&store->share->panic);
 		int rc = EAGAIN;
 		int64_t left = HOLD_MS;
 

@@ -262,13 +262,13 @@ static void held_back(const struct run *r)
 		const struct reader_entry *e = &store->share->reader[i];
 		struct timespec now;
 
-		if (__atomic_load_n(&e->snapshot_plus_1, __ATOMIC_SEQ_CST) != oldest + 1)
+		if (load_seq_cst(&e->snapshot_plus_1) != oldest + 1)
 			continue;
 		clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
 		const uint64_t ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-		const uint64_t since = __atomic_load_n(&e->since_ms, __ATOMIC_RELAXED);
+		const uint64_t since = load_relaxed(&e->since_ms);
 
-		report->reader_pid = __atomic_load_n(&e->pid, __ATOMIC_RELAXED);
+		report->reader_pid = load_relaxed(&e->pid);
 		report->reader_age_ms = ms - min_u64(ms, since);
 		return;
 	}
@@ -321,7 +321,7 @@ static bool nobody_behind(struct daxkv_store *store)
 	const struct compaction *c = store->compaction;
 	uint64_t since = store->known;
 
-	if (__atomic_load_n(&store->share->bounded, __ATOMIC_RELAXED))
+	if (load_relaxed(&store->share->bounded))
 		return false;
 	if (c && c->cut_txn && c->cut_end <= store->space.end)
 		since = c->cut_txn;
@@ -491,7 +491,7 @@ int daxkv_compact(struct daxkv_store *store, const struct daxkv_compact *options
 	if (!rc && r.bounded)
 		rc = file_cut(&r);
 	if (first)
-		__atomic_store_n(&store->compacts, COMPACTS_NOT, __ATOMIC_RELEASE);
+		store_release(&store->compacts, COMPACTS_NOT);
 	tree_compact_close(r.tree);
 	r.report->size = file_bytes(store);
 	r.report->done = !rc && !r.bounded;
@@ -570,5 +570,5 @@ void compact_after_commit(struct daxkv_store *store)
 	}
 	cancel_restore(cancel);
 	err_restore(&text);
-	__atomic_store_n(&store->compacts, COMPACTS_NOT, __ATOMIC_RELEASE);
+	store_release(&store->compacts, COMPACTS_NOT);
 }

@@ -249,7 +249,10 @@ static int copy_run(struct copy *copy, daxkv_copy_fn *write)
 	    .source_txn = copy->txn->view.snapshot,
 	};
 	struct super_layout layout;
-	uint64_t desc, data, used, off;
+	uint64_t desc;
+	uint64_t data;
+	uint64_t used;
+	uint64_t off;
 	int rc = pass(copy, &main_db, &desc);
 
 	if (rc)
@@ -272,9 +275,14 @@ static int copy_run(struct copy *copy, daxkv_copy_fn *write)
 		return rc;
 	if (copy->at != used)
 		rc = err_corrupt(0, "the copy came to %lu bytes, and not to %lu", copy->at, used);
-	while (!rc && copy->at < new.size)
+	if (rc)
+		return rc;
+	while (copy->at < new.size) {
 		rc = copy_put(copy, copy->zeros, copy->psize, &off);
-	return rc;
+		if (rc)
+			return rc;
+	}
+	return 0;
 }
 
 /* A thread is not cancelled inside: the memory would be lost, and the caller's file cut short. */

@@ -240,8 +240,10 @@ static int entry_out(void *arg, struct item *it)
 	if (it->flags & (FMT_ENTRY_BLOB | FMT_ENTRY_DB))
 		rc = value_of(b, &out, &blob, &catalog);
 	b->entries++;
-	if (rc || leaf_pack_add(&b->pack, b->tree->order, &out))
+	if (rc)
 		return rc;
+	if (leaf_pack_add(&b->pack, b->tree->order, &out))
+		return 0;
 	if (b->pack.n == 0)
 		return err_corrupt(0, "an entry that no leaf has room for");
 	struct item last = leaf_pack_item(&b->pack, b->pack.n - 1);

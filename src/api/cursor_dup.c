@@ -374,7 +374,9 @@ static int count_near(struct move *m, uint64_t *count, bool *far)
 	*count = end - first;
 	if (!inside(m, false, first))
 		rc = count_beside(m, false, count, far);
-	if (!rc && !*far && !inside(m, true, end))
+	if (rc)
+		return rc;
+	if (!*far && !inside(m, true, end))
 		rc = count_beside(m, true, count, far);
 	return rc;
 }
@@ -413,8 +415,9 @@ static inline bool alone(const struct daxkv_cursor *c)
 
 	if (!c->ordered || !c->by_bytes || rank == 0 || rank + 1 >= c->n)
 		return false;
-	return cursor_key_beside(c, rank, rank - 1) == 0 &&
-	       cursor_key_beside(c, rank, rank + 1) == 0;
+	if (cursor_key_beside(c, rank, rank - 1) != 0)
+		return false;
+	return cursor_key_beside(c, rank, rank + 1) == 0;
 }
 
 /* cursor_count - the values of the key under the cursor. After a gap: of the entry that followed.

@@ -45,7 +45,7 @@ uint64_t daxkv_size(const struct daxkv_store *store)
 /* NULL without a lock file. The text is the store's, until it is closed. */
 const char *daxkv_lock_path(const struct daxkv_store *store)
 {
-	if (store && __atomic_load_n(&store->lock.fd, __ATOMIC_RELAXED) >= 0)
+	if (store && load_relaxed(&store->lock.fd) >= 0)
 		return store->lock.name;
 	return NULL;
 }
@@ -81,19 +81,19 @@ static int count_now(struct daxkv_store *store, uint64_t *pages)
  * part. */
 static int count_here(struct daxkv_store *store, uint64_t *pages)
 {
-	const uint64_t commit = __atomic_load_n(&store->share->published, __ATOMIC_ACQUIRE);
+	const uint64_t commit = load_acquire(&store->share->published);
 
 	/* Pairs with the store at the end. */
-	if (__atomic_load_n(&store->used_of, __ATOMIC_ACQUIRE) == commit + 1) {
-		*pages = __atomic_load_n(&store->used, __ATOMIC_RELAXED);
+	if (load_acquire(&store->used_of) == commit + 1) {
+		*pages = load_relaxed(&store->used);
 		return 0;
 	}
 	int rc = count_now(store, pages);
 
 	if (rc)
 		return rc;
-	__atomic_store_n(&store->used, *pages, __ATOMIC_RELAXED);
-	__atomic_store_n(&store->used_of, commit + 1, __ATOMIC_RELEASE);
+	store_relaxed(&store->used, *pages);
+	store_release(&store->used_of, commit + 1);
 	return 0;
 }
 
@@ -111,7 +111,7 @@ static int count_for_all(struct daxkv_store *store, uint64_t *pages)
 		return rc;
 	rc = count_now(store, pages);
 	if (!rc)
-		__atomic_store_n(&store->share->used_pages, *pages, __ATOMIC_RELAXED);
+		store_relaxed(&store->share->used_pages, *pages);
 	daxkv_txn_abort(txn);
 	return rc;
 }
@@ -126,7 +126,7 @@ static int used_pages(struct daxkv_store *store, uint64_t *pages)
 	struct err_saved before;
 	int rc = 0;
 
-	*pages = __atomic_load_n(&store->share->used_pages, __ATOMIC_RELAXED);
+	*pages = load_relaxed(&store->share->used_pages);
 	if (UNLIKELY(*pages == SHARE_NOT_COUNTED)) {
 		/* with an external lock it may not be this one's to write; before recovered nobody
 		 * has written */
@@ -171,7 +171,7 @@ int daxkv_usage(struct daxkv_store *store, struct daxkv_usage *usage)
 		return rc;
 	*usage = (struct daxkv_usage){
 	    .used_bytes = pages * store->page_size,
-	    .last_txn = __atomic_load_n(&store->share->published, __ATOMIC_ACQUIRE),
+	    .last_txn = load_acquire(&store->share->published),
 	    .page_size = store->page_size,
 	    .readers_peak = share_high(store->share),
 	};
@@ -186,9 +186,9 @@ static void info_lazy(const struct daxkv_store *store, struct daxkv_info *info)
 	info->synced_txn = commit_synced(store);
 	if (!store_lazy(store))
 		return;
-	info->lazy_commits = __atomic_load_n(&iv->commits, __ATOMIC_RELAXED);
-	info->lazy_bytes = __atomic_load_n(&iv->bytes, __ATOMIC_RELAXED);
-	info->lazy_ms = (uint64_t)clock_ms() - __atomic_load_n(&iv->since_ms, __ATOMIC_RELAXED);
+	info->lazy_commits = load_relaxed(&iv->commits);
+	info->lazy_bytes = load_relaxed(&iv->bytes);
+	info->lazy_ms = (uint64_t)clock_ms() - load_relaxed(&iv->since_ms);
 }
 
 /* It asks the file for its length, and with an external lock for what others have committed. */
@@ -221,9 +221,9 @@ int daxkv_info(struct daxkv_store *store, struct daxkv_info *info)
 	    .file_size = file_size,
 	    .used_bytes = used * store->page_size,
 	    .max_size = load_word(&store->map.cap),
-	    .last_txn = __atomic_load_n(&store->share->published, __ATOMIC_ACQUIRE),
+	    .last_txn = load_acquire(&store->share->published),
 	    .recovered = store->recovered,
-	    .held_pages = __atomic_load_n(&store->space.limbo.pages, __ATOMIC_RELAXED),
+	    .held_pages = load_relaxed(&store->space.limbo.pages),
 	    .readers = share_active(store->share),
 	    .max_readers = share_max_readers(store->share),
 	    .readers_peak = share_high(store->share),
@@ -241,13 +241,13 @@ void daxkv_counters(struct daxkv_store *store, struct daxkv_counters *c)
 	if (!store || !c)
 		return;
 	*c = (struct daxkv_counters){
-	    .commits = __atomic_load_n(&store->commits, __ATOMIC_RELAXED),
-	    .fences = __atomic_load_n(&store->map.pm.fences, __ATOMIC_RELAXED),
-	    .lines_flushed = __atomic_load_n(&store->map.pm.lines_flushed, __ATOMIC_RELAXED),
-	    .lines_streamed = __atomic_load_n(&store->map.pm.lines_streamed, __ATOMIC_RELAXED),
-	    .grows = __atomic_load_n(&store->space.grows, __ATOMIC_RELAXED),
-	    .splits = __atomic_load_n(&store->wset.splits, __ATOMIC_RELAXED),
-	    .compactions = __atomic_load_n(&store->wset.compactions, __ATOMIC_RELAXED),
-	    .merges = __atomic_load_n(&store->wset.merges, __ATOMIC_RELAXED),
+	    .commits = load_relaxed(&store->commits),
+	    .fences = load_relaxed(&store->map.pm.fences),
+	    .lines_flushed = load_relaxed(&store->map.pm.lines_flushed),
+	    .lines_streamed = load_relaxed(&store->map.pm.lines_streamed),
+	    .grows = load_relaxed(&store->space.grows),
+	    .splits = load_relaxed(&store->wset.splits),
+	    .compactions = load_relaxed(&store->wset.compactions),
+	    .merges = load_relaxed(&store->wset.merges),
 	};
 }

@@ -20,8 +20,8 @@ int daxkv_writer_pid(const struct daxkv_store *store)
 	share = store->share;
 	/* Pairs with commit_take_over. An owner that has just taken the lock is not known there
 	 * yet. */
-	uint32_t last = __atomic_load_n(&share->last_writer, __ATOMIC_ACQUIRE);
-	int pid = __atomic_load_n(&share->writer_pid, __ATOMIC_RELAXED);
+	uint32_t last = load_acquire(&share->last_writer);
+	int pid = load_relaxed(&share->writer_pid);
 
 	if (last && wlock_owner(&share->writer) == last)
 		return pid;
@@ -39,22 +39,21 @@ void daxkv_readers_list(struct daxkv_store *store,
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
 	for (uint32_t i = 0, high = share_high(store->share); i < high; i++) {
 		const struct reader_entry *s = &store->share->reader[i];
-		uint64_t snapshot = __atomic_load_n(&s->snapshot_plus_1, __ATOMIC_ACQUIRE);
-		uint64_t since = __atomic_load_n(&s->since_ms, __ATOMIC_RELAXED);
+		uint64_t snapshot = load_acquire(&s->snapshot_plus_1);
+		uint64_t since = load_relaxed(&s->since_ms);
 		uint64_t ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 
-		if (__atomic_load_n(&s->taken, __ATOMIC_ACQUIRE) != READER_OWNED)
+		if (load_acquire(&s->taken) != READER_OWNED)
 			continue;
 		show(
 		    &(struct daxkv_reader){
-		        .pid = __atomic_load_n(&s->pid, __ATOMIC_RELAXED),
-		        .thread = __atomic_load_n(&s->tid, __ATOMIC_RELAXED),
-		        .handle = __atomic_load_n(&s->thread, __ATOMIC_RELAXED),
+		        .pid = load_relaxed(&s->pid),
+		        .thread = load_relaxed(&s->tid),
+		        .handle = load_relaxed(&s->thread),
 		        .running = snapshot != 0,
 		        .bounded = share_bounded(store->share, i),
 		        .evicted = (snapshot & READER_EVICTED) != 0,
-		        .own =
-		            __atomic_load_n(&s->owner, __ATOMIC_RELAXED) == store->share_file.owner,
+		        .own = load_relaxed(&s->owner) == store->share_file.owner,
 		        .snapshot = snapshot ? (snapshot & ~READER_EVICTED) - 1 : 0,
 		        .age_ms = snapshot && ms > since ? ms - since : 0,
 		    },

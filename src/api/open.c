@@ -296,7 +296,7 @@ static int attach(struct daxkv_store *store, const struct daxkv_options *o, uint
 	if (rc)
 		return rc;
 	rc = attach_map(store, o, size, o->pmem);
-	__atomic_store_n(&store->reserved, store->map.reserve, __ATOMIC_RELAXED);
+	store_relaxed(&store->reserved, store->map.reserve);
 	store->ring = (struct ring){
 	    .map = &store->map,
 	    .file_id = store->geometry.file_id,

@@ -72,7 +72,8 @@ static int cut_end(struct daxkv_store *store, bool *cut)
  * store. */
 static int close_clean(struct daxkv_store *store)
 {
-	assert(!store->writer && !store->read_only);
+	assert(!store->writer);
+	assert(!store->read_only);
 	bool cut = true;
 	int rc = 0;
 
@@ -124,7 +125,7 @@ static int close_it(struct daxkv_store *store)
 	if (txn_forked(store))
 		return 0;
 	/* a thread ended in its transaction: to have the lock anew is to forget it */
-	if (store->writer && !__atomic_load_n(&store->writer_thread, __ATOMIC_RELAXED))
+	if (store->writer && !load_relaxed(&store->writer_thread))
 		(void)daxkv_sync(store);
 	for (const struct daxkv_txn *t = store->read_txns; t; t = t->next)
 		readers += !t->idle;
@@ -168,8 +169,7 @@ int daxkv_set_durability(struct daxkv_store *store, enum daxkv_durability durabi
 {
 	if (!store || (unsigned int)durability > DAXKV_LAZY)
 		return err_set(EINVAL, "a store is needed, and durable or lazy");
-	__atomic_store_n(&store->lazy, store->may_lazy && durability == DAXKV_LAZY,
-	                 __ATOMIC_RELAXED);
+	store_relaxed(&store->lazy, store->may_lazy && durability == DAXKV_LAZY);
 	return 0;
 }
 
@@ -188,7 +188,6 @@ int daxkv_set_max_size(struct daxkv_store *store, uint64_t size)
 		return err_set(DAXKV_FULL,
 		               "a maximum size of %lu bytes: address space was reserved for %lu",
 		               (unsigned long)size, (unsigned long)store->map.reserve);
-	__atomic_store_n(&store->map.cap, size ? max_u64(size, least) : store->map.reserve,
-	                 __ATOMIC_RELEASE);
+	store_release(&store->map.cap, size ? max_u64(size, least) : store->map.reserve);
 	return 0;
 }
