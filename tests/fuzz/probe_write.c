@@ -6,6 +6,7 @@
 #include "rng.h"
 #include "sample.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,18 +75,38 @@ static int change_by_key(struct writer *w, struct daxkv_txn *txn, daxkv_db db, u
 	return expect(w, daxkv_del(txn, db, &key, NULL), "del");
 }
 
+/* exchange - with what was there in memory of its own: a large value finds no room at first, and
+ * its call must say how much it needs and change nothing. */
+static int exchange(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
+                    struct daxkv_val *value)
+{
+	uint8_t room[256];
+	struct daxkv_val old = {sizeof room, room};
+	int found;
+	int rc = daxkv_exchange(txn, db, key, value, &old, &found);
+
+	if (rc != ERANGE)
+		return rc;
+	uint8_t *bytes = malloc(old.size);
+
+	if (!bytes)
+		return ENOMEM;
+	old.data = bytes;
+	rc = daxkv_exchange(txn, db, key, value, &old, &found);
+	free(bytes);
+	return rc;
+}
+
 /* change_by_value - what is there decides: the first value of a key gives way to another one, or is
  * removed. */
 static int change_by_value(struct writer *w, struct daxkv_txn *txn, daxkv_db db, unsigned int flags)
 {
-	static uint8_t room_of_old[16000];
 	uint8_t room[32];
-	struct daxkv_val key = random_key(w, flags, room), value = random_value(w, flags), there,
-	                 old = {sizeof room_of_old, room_of_old};
-	int rc, found;
+	struct daxkv_val key = random_key(w, flags, room), value = random_value(w, flags), there;
+	int rc;
 
 	if (rng_percent(&w->rng, 30)) {
-		rc = daxkv_exchange(txn, db, &key, &value, &old, &found);
+		rc = exchange(txn, db, &key, &value);
 		return expect(w, rc == DAXKV_INCOMPATIBLE ? 0 : rc,
 		              "exchange"); /* duplicates, or a name */
 	}
