@@ -65,15 +65,6 @@ struct run { /* a call */
 	bool waits_not; /* behind a commit: it waits for nobody, and looks at a few leaves only */
 };
 
-/* now_ms - milliseconds of a clock that is never set back. Only differences mean anything. */
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* bound_reached - whether the caller wants no more: so many pages were moved, so much time has
  * gone, or the size that it asked for is reached. A bound of 0 bounds nothing. It is asked between
  * two transactions, so a call may take longer than its time by one of them. */
@@ -83,7 +74,7 @@ static bool bound_reached(const struct run *r)
 
 	if (o->pages && r->report->moved >= o->pages)
 		return true;
-	if (o->milliseconds && now_ms() - r->from_ms >= (int64_t)o->milliseconds)
+	if (o->milliseconds && clock_ms() - r->from_ms >= (int64_t)o->milliseconds)
 		return true;
 	return daxkv_size(r->store) <= o->size;
 }
@@ -147,8 +138,10 @@ static int desc_moves(struct daxkv_txn *txn, struct dbstate *s, const struct com
 		return 0;
 	int rc = space_before(&txn->store->space, 1, s->desc / psize, &s->desc_moves);
 
-	if (rc || !s->desc_moves)
+	if (rc)
 		return rc;
+	if (!s->desc_moves)
+		return 0;
 	dbi_changed(txn, s);
 	*pages = 1;
 	return 0;
@@ -165,8 +158,10 @@ static int trees_step(const struct run *r, struct dbstate *s, struct compaction 
 		tree = &s->tallies;
 	int rc = tree_compact_step(tree, r->tree, &c->place, c->boundary, pages, end);
 
-	if (rc || !*end)
+	if (rc)
 		return rc;
+	if (!*end)
+		return 0;
 	*end = c->tallies || !s->tallies.root;
 	c->tallies = !*end;
 	c->place = (struct tree_place){0};
@@ -203,8 +198,10 @@ static int database_step(struct run *r, struct daxkv_txn *txn, struct compaction
 		rc = desc_moves(txn, s, c, pages);
 	if (db != DAXKV_MAIN)
 		dbi_untake(txn, db);
-	if (rc || !end)
+	if (rc)
 		return rc;
+	if (!end)
+		return 0;
 	return database_next(txn, c);
 }
 
@@ -260,12 +257,10 @@ static void held_back(const struct run *r)
 	report->reader_snapshot = oldest;
 	for (uint32_t i = 0; i < share_high(store->share); i++) {
 		const struct reader_entry *e = &store->share->reader[i];
-		struct timespec now;
 
 		if (load_seq_cst(&e->snapshot_plus_1) != oldest + 1)
 			continue;
-		clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-		const uint64_t ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+		const uint64_t ms = clock_coarse_ms();
 		const uint64_t since = load_relaxed(&e->since_ms);
 
 		report->reader_pid = load_relaxed(&e->pid);
@@ -423,8 +418,10 @@ static int passes_run(struct run *r)
 		rc = pass_step(r, &over, &moved);
 		if (!rc && over)
 			rc = file_cut(r);
-		if (rc || (over && !moved))
+		if (rc)
 			return rc;
+		if (over && !moved)
+			return 0;
 		passes += over;
 		if (r->options->progress) {
 			rc = r->options->progress(r->report->moved, daxkv_size(r->store),
@@ -445,8 +442,7 @@ static bool walk_begin(struct daxkv_store *store)
 	for (;;) {
 		enum compacts was = COMPACTS_NOT;
 
-		if (__atomic_compare_exchange_n(&store->compacts, &was, COMPACTS_CALL, false,
-		                                __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+		if (swap_acquire(&store->compacts, &was, COMPACTS_CALL))
 			return true;
 		if (was == COMPACTS_CALL)
 			return false;
@@ -469,7 +465,7 @@ int daxkv_compact(struct daxkv_store *store, const struct daxkv_compact *options
 	    .store = store,
 	    .options = options ? options : &no_bounds,
 	    .report = report ? report : &unused,
-	    .from_ms = now_ms(),
+	    .from_ms = clock_ms(),
 	};
 
 	*r.report = (struct daxkv_compact_report){0};
@@ -522,8 +518,10 @@ static int some_done(struct run *r, bool *nothing)
 	int rc = pass_step(r, &over, &moved);
 
 	*nothing = false;
-	if (rc || !over)
+	if (rc)
 		return rc;
+	if (!over)
+		return 0;
 	rc = txn_begin_alone(r->store, true, &txn);
 	if (rc)
 		return rc;
@@ -545,8 +543,7 @@ void compact_after_commit(struct daxkv_store *store)
 
 	enum compacts not = COMPACTS_NOT;
 
-	if (!__atomic_compare_exchange_n(&store->compacts, &not, COMPACTS_STEP, false,
-	                                 __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+	if (!swap_acquire(&store->compacts, &not, COMPACTS_STEP))
 		return;
 	err_save(&text);
 	const int cancel = cancel_off();

@@ -8,8 +8,6 @@
 #include "txn/store.h"
 #include "txn/txn_check.h"
 
-#include <time.h>
-
 /* 0: nobody writes, or who does is not known. */
 int daxkv_writer_pid(const struct daxkv_store *store)
 {
@@ -32,16 +30,14 @@ int daxkv_writer_pid(const struct daxkv_store *store)
 void daxkv_readers_list(struct daxkv_store *store,
                         void (*show)(const struct daxkv_reader *reader, void *arg), void *arg)
 {
-	struct timespec now;
-
 	if (!store || !show || txn_forked(store))
 		return;
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	const uint64_t ms = clock_coarse_ms();
+
 	for (uint32_t i = 0, high = share_high(store->share); i < high; i++) {
 		const struct reader_entry *s = &store->share->reader[i];
 		uint64_t snapshot = load_acquire(&s->snapshot_plus_1);
 		uint64_t since = load_relaxed(&s->since_ms);
-		uint64_t ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 
 		if (load_acquire(&s->taken) != READER_OWNED)
 			continue;

@@ -61,6 +61,15 @@
 #define store_release(p, x) __atomic_store_n(p, x, __ATOMIC_RELEASE)
 #define store_seq_cst(p, x) __atomic_store_n(p, x, __ATOMIC_SEQ_CST)
 
+/* Compare and swap: *p becomes x if it is *seen. Otherwise false, and *seen is what was there, read
+ * without order: who tries again has looked at nothing that the number leads to. */
+#define swap_if(p, seen, x, order)                                                                 \
+	__atomic_compare_exchange_n(p, seen, x, false, order, __ATOMIC_RELAXED)
+#define swap_acquire(p, seen, x) swap_if(p, seen, x, __ATOMIC_ACQUIRE)
+#define swap_release(p, seen, x) swap_if(p, seen, x, __ATOMIC_RELEASE)
+#define swap_acq_rel(p, seen, x) swap_if(p, seen, x, __ATOMIC_ACQ_REL)
+#define swap_seq_cst(p, seen, x) swap_if(p, seen, x, __ATOMIC_SEQ_CST)
+
 /* Texts print 64-bit numbers by %lu: on these machines uint64_t is unsigned long. */
 static_assert(_Generic((uint64_t)0, unsigned long : 1, default : 0), "uint64_t is not for %lu");
 
@@ -71,6 +80,17 @@ static inline int64_t clock_ms(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* clock_coarse_ms - the same clock, as it was at the last tick of the system, some milliseconds
+ * ago. It is read without a system call and without the processor's counter, so each read
+ * transaction can afford it. */
+static inline uint64_t clock_coarse_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
 /* round_up, round_down - the next multiple of unit, which need not be a power of two. */

@@ -24,8 +24,11 @@ static bool owner_may(const struct stat *lock, const struct stat *store)
 	const mode_t group = S_IRGRP | S_IWGRP;
 	const mode_t others = S_IROTH | S_IWOTH;
 
-	return lock->st_uid == store->st_uid || (lock->st_mode & others) == others ||
-	       (lock->st_gid == store->st_gid && (lock->st_mode & group) == group);
+	if (lock->st_uid == store->st_uid)
+		return true;
+	if ((lock->st_mode & others) == others)
+		return true;
+	return lock->st_gid == store->st_gid && (lock->st_mode & group) == group;
 }
 
 /* give - the new file gets the store's owner, group and permissions, as far as this process may
@@ -52,6 +55,21 @@ static int give(int fd, const struct stat *store, bool rdonly)
 	return rdonly && !owner_may(&now, store) ? EACCES : 0;
 }
 
+/* lasting - whether a file that could not get its name would not get it by another way either. */
+static bool lasting(int rc)
+{
+	switch (rc) {
+	case EEXIST:
+	case EACCES:
+	case ENOSPC:
+	case EDQUOT:
+	case EROFS:
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* make_like - a lock file like the store. It has its name only when it is complete, so that nobody
  * meets one that he may not open; where files without a name, or /proc, cannot be had, there is a
  * moment between the two. */
@@ -69,8 +87,7 @@ static int make_like(const char *name, const struct stat *store, bool rdonly, in
 			return 0;
 		close(*fd);
 		*fd = -1;
-		if (!given || rc == EEXIST || rc == EACCES || rc == ENOSPC || rc == EDQUOT ||
-		    rc == EROFS)
+		if (!given || lasting(rc))
 			return rc;
 	}
 	*fd = open(name, LOCK_OPEN_FLAGS | O_RDWR | O_CREAT | O_EXCL, S_IRUSR | S_IWUSR);

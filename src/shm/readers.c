@@ -61,8 +61,7 @@ void share_destroy(struct share *share)
  * was stored before the entry was freed, and gives what was stored before this. */
 static bool taken_swap(struct reader_entry *s, uint32_t from, uint32_t to)
 {
-	return __atomic_compare_exchange_n(&s->taken, &from, to, false, __ATOMIC_ACQ_REL,
-	                                   __ATOMIC_RELAXED);
+	return swap_acq_rel(&s->taken, &from, to);
 }
 
 /* entry_fill - who has the entry: the open store, and, for people, process and thread. It has no
@@ -113,8 +112,7 @@ static void number_raise(uint32_t *number, uint32_t least)
 {
 	uint32_t now = load_relaxed(number);
 
-	while (now < least && !__atomic_compare_exchange_n(number, &now, least, false,
-	                                                   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+	while (now < least && !swap_seq_cst(number, &now, least))
 		;
 }
 
@@ -247,9 +245,9 @@ bool share_evict(struct share *share, uint32_t i, uint64_t word)
 	assert(word);
 	assert(!(word & READER_EVICTED));
 	assert(i < share_max_readers(share));
-	if (!__atomic_compare_exchange_n(&share->reader[i].snapshot_plus_1, &word,
-	                                 word | READER_EVICTED, false, __ATOMIC_SEQ_CST,
-	                                 __ATOMIC_RELAXED))
+	uint64_t *at = &share->reader[i].snapshot_plus_1;
+
+	if (!swap_seq_cst(at, &word, word | READER_EVICTED))
 		return false;
 	/* Before any store to a page that the reader may read; pairs with view_evicted [I20]. */
 	fence_all();

@@ -78,8 +78,7 @@ static void word_wake(struct wlock *w)
  * word_free. */
 static bool word_swap(struct wlock *w, uint64_t seen, uint64_t word)
 {
-	return __atomic_compare_exchange_n(&w->word, &seen, word, false, __ATOMIC_ACQUIRE,
-	                                   __ATOMIC_RELAXED);
+	return swap_acquire(&w->word, &seen, word);
 }
 
 /* owner_nameless - the owner is this store, and no thread of it has named itself as the writer. */
@@ -209,8 +208,7 @@ static void word_free(struct wlock *w, uint64_t left)
 		word = left;
 		if (seen & STARVING)
 			word |= RESERVED | (seen & WAITED);
-	} while (!__atomic_compare_exchange_n(&w->word, &seen, word, false, __ATOMIC_RELEASE,
-	                                      __ATOMIC_RELAXED));
+	} while (!swap_release(&w->word, &seen, word));
 	if (seen & WAITED)
 		word_wake(w);
 }

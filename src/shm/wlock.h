@@ -45,9 +45,7 @@ static inline bool wlock_try(struct wlock *w, uint32_t owner)
 {
 	uint64_t free_word = 0;
 
-	return __atomic_compare_exchange_n(&w->word, &free_word,
-	                                   (uint64_t)owner << WLOCK_OWNER_SHIFT, false,
-	                                   __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+	return swap_acquire(&w->word, &free_word, (uint64_t)owner << WLOCK_OWNER_SHIFT);
 }
 
 /* wlock_wait - take it, waiting wait_ms (0: not at all, negative: as long as it takes). lock tells

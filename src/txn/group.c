@@ -76,8 +76,7 @@ static bool queue_enter(struct commit_group *g, struct group_wait *me)
 
 	do
 		word = seen & GROUP_TAKEN ? seen + GROUP_WAITER : seen | GROUP_TAKEN;
-	while (!__atomic_compare_exchange_n(&g->turn, &seen, word, false, __ATOMIC_ACQUIRE,
-	                                    __ATOMIC_RELAXED));
+	while (!swap_acquire(&g->turn, &seen, word));
 	if (!(seen & GROUP_TAKEN))
 		return false;
 	me->next = NULL;
@@ -181,8 +180,7 @@ void group_leave(struct commit_group *g)
 	struct group_wait *w = NULL;
 	uint32_t seen = GROUP_TAKEN;
 
-	if (LIKELY(__atomic_compare_exchange_n(&g->turn, &seen, 0, false, __ATOMIC_RELEASE,
-	                                       __ATOMIC_RELAXED)))
+	if (LIKELY(swap_release(&g->turn, &seen, 0)))
 		return;
 	pthread_mutex_lock(&g->mutex);
 	if (g->first)

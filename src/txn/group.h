@@ -96,8 +96,7 @@ static inline bool group_try(struct commit_group *g)
 {
 	uint32_t nobody = 0;
 
-	return __atomic_compare_exchange_n(&g->turn, &nobody, GROUP_TAKEN, false, __ATOMIC_ACQUIRE,
-	                                   __ATOMIC_RELAXED);
+	return swap_acquire(&g->turn, &nobody, GROUP_TAKEN);
 }
 
 /* group_wait - the turn, after those that came before, waiting *wait_ms (0: not at all, negative:

@@ -9,8 +9,6 @@
 
 #include "base/cancel.h"
 
-#include <time.h>
-
 struct moment {             /* one look at the time, for a whole scan */
 	uint64_t published; /* the newest commit */
 	uint64_t ms;
@@ -19,12 +17,9 @@ struct moment {             /* one look at the time, for a whole scan */
 /* moment_now - what ages are measured against: one look at the clock for a whole scan. */
 static struct moment moment_now(const struct daxkv_store *store)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
 	return (struct moment){
 	    .published = load_relaxed(&store->share->published),
-	    .ms = (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000,
+	    .ms = clock_coarse_ms(),
 	};
 }
 

@@ -30,13 +30,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
-
-/* ms_of - milliseconds. */
-static uint64_t ms_of(const struct timespec *t)
-{
-	return (uint64_t)t->tv_sec * 1000 + (uint64_t)t->tv_nsec / 1000000;
-}
 
 /* ---- handles --------------------------------------------------------------------------------- */
 
@@ -198,13 +191,11 @@ void txn_close_tables(struct daxkv_store *store)
 ALWAYS_INLINE int read_start(struct daxkv_txn *txn)
 {
 	struct daxkv_store *store = txn->store;
-	struct timespec now;
 	int rc = UNLIKELY(store->passive.on) ? passive_enter(store, txn->reader) : 0;
 
 	if (UNLIKELY(rc))
 		return rc;
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &now); /* no system call */
-	store_relaxed(&store->share->reader[txn->reader].since_ms, ms_of(&now));
+	store_relaxed(&store->share->reader[txn->reader].since_ms, clock_coarse_ms());
 	txn->view.snapshot = share_enter(store->share, txn->reader);
 	txn->generation++;
 	txn->broken = txn->idle = txn->too_old = false;
@@ -274,7 +265,8 @@ static bool reader_leave_clone(struct daxkv_txn *origin, bool ended)
 	struct daxkv_store *store = origin->store;
 
 	pthread_mutex_lock(&store->reader_mutex);
-	assert(origin->cloned && origin->users > 0);
+	assert(origin->cloned);
+	assert(origin->users > 0);
 	bool last = --origin->users == 0;
 
 	origin->ended = origin->ended || ended;
@@ -312,7 +304,8 @@ static void end_clone(struct daxkv_txn *txn)
  * free. */
 static void end_origin(struct daxkv_txn *txn, bool *gone)
 {
-	assert(txn->cloned && !txn->origin);
+	assert(txn->cloned);
+	assert(!txn->origin);
 	struct daxkv_store *store = txn->store;
 
 	if (!txn->idle) {
@@ -386,7 +379,9 @@ void txn_read_end(struct daxkv_txn *txn)
 {
 	if (!txn)
 		return;
-	assert(!txn->write && !txn->cursors && !txn->cloned);
+	assert(!txn->write);
+	assert(!txn->cursors);
+	assert(!txn->cloned);
 	read_stop(txn);
 	read_txn_free(txn);
 }
@@ -427,7 +422,8 @@ int daxkv_txn_renew(struct daxkv_txn *txn)
 /* From here on the set keeps what it needs to undo this level alone. */
 int write_txn_nest(struct daxkv_txn *parent, struct daxkv_txn **out)
 {
-	assert(parent->write && !parent->child);
+	assert(parent->write);
+	assert(!parent->child);
 	struct daxkv_store *store = parent->store;
 	struct daxkv_txn *txn;
 	int rc = write_txn_take(store, parent, &txn);
