@@ -443,8 +443,10 @@ static int database_out(struct diff *d, const struct backup_db *db, uint64_t ent
 	if (rc)
 		return rc;
 	rc = backup_out_bytes(d->out, db->name, db->name_len);
-	if (rc || same)
+	if (rc)
 		return rc;
+	if (same)
+		return 0;
 	if (whole)
 		return whole_out(d);
 	return diff_tree(d);

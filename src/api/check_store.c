@@ -128,7 +128,7 @@ static uint64_t file_txn(const struct daxkv_store *store)
  * first: what is read later may be newer, which state_moved then finds. */
 static struct state state_now(struct daxkv_store *store)
 {
-	const struct fmt_super *super = (const void *)store->map.base;
+	const struct fmt_super *super = map_super(&store->map);
 	struct state s = {.store = store, .txn = file_txn(store)};
 
 	s.next = next_of(store, s.txn);
@@ -140,7 +140,7 @@ static struct state state_now(struct daxkv_store *store)
 static bool state_moved(void *arg)
 {
 	const struct state *s = arg;
-	const struct fmt_super *super = (const void *)s->store->map.base;
+	const struct fmt_super *super = map_super(&s->store->map);
 
 	/* pairs with the release stores of commit_store, which come behind the record */
 	fence_loads();
@@ -176,7 +176,7 @@ static int look(const struct map *map, struct state *s, bool may_move, struct ch
  * [I17]. CORRUPT, errno of mmap. */
 static int see_all(struct daxkv_store *store)
 {
-	const struct fmt_super *super = (const void *)store->map.base;
+	const struct fmt_super *super = map_super(&store->map);
 	uint64_t size = load_word(&super->size);
 
 	if (size > load_word(&store->map.size))

@@ -31,8 +31,10 @@ static int end_set(const struct daxkv_store *store, const struct order *o,
 	if (key)
 		rc = entry_key_check(store, o, key);
 	*end = NULL;
-	if (rc || !key)
+	if (rc)
 		return rc;
+	if (!key)
+		return 0;
 	*probe = entry_probe(key, NULL, o->dups ? PROBE_BEFORE : PROBE_AT);
 	*end = probe;
 	return 0;
@@ -48,8 +50,12 @@ static int ends_set(struct daxkv_txn *txn, const struct dbstate *s, const struct
 		return rc;
 	rc = end_set(txn->store, &s->order, to, &ends->to_probe, &ends->to);
 	*empty = false;
-	if (rc || !ends->from || !ends->to)
+	if (rc)
 		return rc;
+	if (!ends->from)
+		return 0;
+	if (!ends->to)
+		return 0;
 	const struct probe *from_end = ends->from;
 	const struct probe *to_end = ends->to;
 	int side =

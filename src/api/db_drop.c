@@ -41,8 +41,10 @@ static int state_named(struct daxkv_txn *txn, const struct daxkv_val *name, daxk
 	if (rc)
 		return rc;
 	rc = dbi_twin(txn, name, s);
-	if (rc || *s)
+	if (rc)
 		return rc;
+	if (*s)
+		return 0;
 	*s = unopened;
 	return dbi_state_read(txn, &catalog, unopened);
 }

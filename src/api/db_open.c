@@ -84,8 +84,12 @@ static int main_flags(struct daxkv_txn *txn, unsigned int flags)
 	struct dbstate *s;
 	int rc = dbi_state_any(txn, DAXKV_MAIN, &s);
 
-	if (rc || !flags || flags == s->flags)
+	if (rc)
 		return rc;
+	if (!flags)
+		return 0;
+	if (flags == s->flags)
+		return 0;
 	if (!txn->write || s->tree.count)
 		return err_set(DAXKV_INCOMPATIBLE,
 		               "the main database was made with flags 0x%x, not 0x%x", s->flags,

@@ -106,8 +106,9 @@ int daxkv_exchange(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *k
 	if (rc)
 		return rc;
 	rc = txn_seal(txn);
-	if (!rc)
-		rc = dbi_state(txn, db, &s);
+	if (rc)
+		return rc;
+	rc = dbi_state(txn, db, &s);
 	if (rc)
 		return rc;
 	rc = daxkv_get(txn, db, key, &there);
@@ -206,8 +207,9 @@ int daxkv_compare_exchange(struct daxkv_txn *txn, daxkv_db db, const struct daxk
 	if (rc)
 		return rc;
 	rc = txn_seal(txn);
-	if (!rc)
-		rc = dbi_state(txn, db, &s);
+	if (rc)
+		return rc;
+	rc = dbi_state(txn, db, &s);
 	if (rc)
 		return rc;
 	if (expected)

@@ -221,7 +221,9 @@ int daxkv_put_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct da
 	/* APPEND refuses without looking */
 	bool shown = flags & DAXKV_NO_OVERWRITE && !(flags & DAXKV_APPEND);
 
-	if (rc || !shown)
+	if (rc)
 		return rc;
+	if (!shown)
+		return 0;
 	return puts_shown(txn, db, n, key, value, result);
 }

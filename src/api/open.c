@@ -212,8 +212,10 @@ static int bring_up(struct daxkv_store *store, const struct daxkv_options *o, ui
 		rc = recover_in_place(&store->ring, &in_place, txn);
 		/* nothing that a reader would miss; a writer makes sure of the rest when it is its
 		 * turn */
-		if (rc || in_place)
+		if (rc)
 			return rc;
+		if (in_place)
+			return 0;
 		store->external_lock = !store->read_only; /* a private copy follows nobody */
 	}
 	if (needed && store->lock.passive) {
@@ -302,8 +304,10 @@ static int attach(struct daxkv_store *store, const struct daxkv_options *o, uint
 	    .file_id = store->geometry.file_id,
 	    .off = store->geometry.ring_off,
 	};
-	if (rc || store->joined)
+	if (rc)
 		return rc;
+	if (store->joined)
+		return 0;
 	if (store->read_only && !store->external_lock)
 		rc = store_stamp(store, &store->stamp);
 	if (rc)
@@ -316,11 +320,14 @@ static int attach(struct daxkv_store *store, const struct daxkv_options *o, uint
  * mapped once more with that medium. INCOMPATIBLE; errors of attach_map. */
 static int join(struct daxkv_store *store, const struct daxkv_options *o)
 {
-	assert(store->joined && store->share);
+	assert(store->joined);
+	assert(store->share);
 	/* nobody can have written yet */
 	if (!store->read_only && !store->share->writable)
 		store->share->medium = (uint32_t)store->map.medium;
-	if (store->read_only || store->share->medium == (uint32_t)store->map.medium)
+	if (store->read_only)
+		return 0;
+	if (store->share->medium == (uint32_t)store->map.medium)
 		return 0;
 	if (o->pmem != DAXKV_PMEM_AUTO)
 		return err_set(DAXKV_INCOMPATIBLE,
@@ -338,8 +345,13 @@ static bool group_pays(const struct daxkv_store *store)
 {
 	struct statfs fs;
 
-	return !store->nolock && store->map.medium == DAXKV_MEDIUM_FILE &&
-	       fstatfs(store->map.fd, &fs) == 0 && (uint32_t)fs.f_type != TMPFS_MAGIC;
+	if (store->nolock)
+		return false;
+	if (store->map.medium != DAXKV_MEDIUM_FILE)
+		return false;
+	if (fstatfs(store->map.fd, &fs) != 0)
+		return false;
+	return (uint32_t)fs.f_type != TMPFS_MAGIC;
 }
 
 /* share_open - the state shared with other users, for who is alone too. A read-only user without
@@ -451,7 +463,9 @@ static uint64_t oldest_reader(void *arg)
 	uint64_t oldest = share_oldest(store->share, &store->oldest);
 
 	store->space.scanned += store->oldest.looked - looked;
-	if (store->share_file.fd < 0 || limbo_oldest(&store->space.limbo) > oldest)
+	if (store->share_file.fd < 0)
+		return oldest;
+	if (limbo_oldest(&store->space.limbo) > oldest)
 		return oldest;
 	store->space.scanned += PASSIVE_COST;
 	return passive_oldest(store, oldest);
@@ -482,7 +496,8 @@ static int checkpoint(void *arg)
  * joined looks at it when it writes first. */
 static int open_writer(struct daxkv_store *store, uint64_t txn)
 {
-	assert(!store->read_only && store->share);
+	assert(!store->read_only);
+	assert(store->share);
 	const struct fmt_super *super = store_super(store);
 	int rc = space_open(&store->space, &store->map, store->page_size, load_word(&super->size));
 
@@ -519,7 +534,8 @@ static int open_writer(struct daxkv_store *store, uint64_t txn)
  */
 static int store_start(struct daxkv_store *store, const struct daxkv_options *o)
 {
-	assert(store->map.fd >= 0 && store->alive);
+	assert(store->map.fd >= 0);
+	assert(store->alive);
 	uint64_t txn = 0;
 	int rc = attach(store, o, &txn);
 
@@ -561,7 +577,9 @@ static int local_check(const struct daxkv_store *store)
 	};
 	struct statfs fs;
 
-	if (store->lock.fd < 0 || fstatfs(store->map.fd, &fs) != 0)
+	if (store->lock.fd < 0)
+		return 0;
+	if (fstatfs(store->map.fd, &fs) != 0)
 		return 0;
 	for (size_t i = 0; i < sizeof remote / sizeof *remote; i++)
 		if ((uint32_t)fs.f_type == remote[i])

@@ -57,8 +57,10 @@ static int cut_end(struct daxkv_store *store, bool *cut)
 	assert(store->writer);
 	int rc = commit_trim(store, false, cut);
 
-	if (rc || !*cut)
+	if (rc)
 		return rc;
+	if (!*cut)
+		return 0;
 	rc = commit_checkpoint(store);
 	if (rc)
 		return rc;

@@ -12,7 +12,11 @@ int lazy_left(const struct daxkv_store *store, uint64_t *txn, bool *left)
 	uint64_t newest = *txn;
 
 	*left = false;
-	if (store->lock.fd < 0 || !store->lock.alone || store->lock.passive)
+	if (store->lock.fd < 0)
+		return 0;
+	if (!store->lock.alone)
+		return 0;
+	if (store->lock.passive)
 		return 0;
 	int rc =
 	    share_left(store->lock.fd, store->map.fd, store->geometry.file_id, *txn, left, &newest);

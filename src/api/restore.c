@@ -45,7 +45,7 @@ static int full_open(const char *path, struct daxkv_store **store, struct daxkv_
 
 	if (rc)
 		return rc;
-	super = (const void *)(*store)->map.base;
+	super = map_super(&(*store)->map);
 	rc = daxkv_txn_begin(*store, NULL, DAXKV_TXN_READ_ONLY, txn);
 	if (rc) {
 		(void)daxkv_close(*store);

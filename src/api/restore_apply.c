@@ -37,8 +37,10 @@ static int commit(struct apply *a)
 	if (rc)
 		return rc;
 	rc = daxkv_txn_begin(a->store, NULL, 0, &a->txn);
-	if (rc || !open)
+	if (rc)
 		return rc;
+	if (!open)
+		return 0;
 	return merge_begin(a);
 }
 
@@ -343,8 +345,10 @@ static int on_database(struct apply *a)
 	if (rc)
 		return rc;
 	rc = database_ready(a, whole, flags);
-	if (rc || !whole)
+	if (rc)
 		return rc;
+	if (!whole)
+		return 0;
 	return load(a, flags);
 }
 

@@ -58,11 +58,15 @@ static int seek_after(struct apply *a)
 		return step(a, DAXKV_FIRST);
 	if (a->dups)
 		rc = seek_pair(a, &done);
-	if (rc || done)
+	if (rc)
 		return rc;
+	if (done)
+		return 0;
 	rc = answered(a, daxkv_cursor_get(a->cursor, &key, &value, DAXKV_SEEK_GE));
-	if (rc || a->past)
+	if (rc)
 		return rc;
+	if (a->past)
+		return 0;
 	if (daxkv_db_compare(a->txn, a->db, &key, &from) != 0)
 		return 0;
 	return step(a, DAXKV_NEXT_KEY);
@@ -125,8 +129,10 @@ int merge_upto(struct apply *a, const struct daxkv_val *key, const struct daxkv_
 		struct daxkv_val k;
 		int rc = answered(a, daxkv_cursor_get(a->cursor, &k, at, DAXKV_GET_CURRENT));
 
-		if (rc || a->past)
+		if (rc)
 			return rc;
+		if (a->past)
+			return 0;
 		int c = place_compare(a, &k, at, key, dup);
 
 		*found = c == 0;
@@ -175,7 +181,9 @@ int merge_put(struct apply *a)
 		return rc;
 	a->from_some = true;
 	rc = apply_keep(&a->from_key, key.data, key.size);
-	if (rc || !a->dups)
+	if (rc)
 		return rc;
+	if (!a->dups)
+		return 0;
 	return apply_keep(&a->from_dup, value.data, value.size);
 }

@@ -383,7 +383,13 @@ undo:
 static int own_more(struct map *map, uint64_t size)
 {
 	assert(size <= map->size);
-	if (!map->own || size <= map->own || map->rdonly || map->private_copy)
+	if (!map->own)
+		return 0;
+	if (size <= map->own)
+		return 0;
+	if (map->rdonly)
+		return 0;
+	if (map->private_copy)
 		return 0;
 	int rc = file_own(map->fd, size);
 	if (rc)

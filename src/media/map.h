@@ -22,6 +22,7 @@
 #ifndef DAXKV_MAP_H
 #define DAXKV_MAP_H
 
+#include "base/format.h"
 #include "daxkv.h"
 #include "media/pm.h"
 
@@ -98,6 +99,19 @@ void map_touch(const struct map *map);
  * one); errno of mmap. map is then as before. */
 int map_attach(struct map *map, uint64_t size, uint64_t max, enum daxkv_pmem pmem,
                bool private_copy);
+
+/* map_at - what lies at off, which is in the mapping: any page, record or word of the file. Const,
+ * because only pm.h's calls change mapped bytes. map_super - the superblock at its start, which in
+ * a lazy interval is not the newest one (store_super). */
+static inline const void *map_at(const struct map *map, uint64_t off)
+{
+	return map->base + off;
+}
+
+static inline const struct fmt_super *map_super(const struct map *map)
+{
+	return map_at(map, 0);
+}
 
 /* map_grow - make file and mapping at least size bytes long, with their space: fallocate, map,
  * pre-fault, fsync. SIGXFSZ never reaches the process. A file that is long enough already is not

@@ -64,7 +64,7 @@ int blob_write(struct wset *w, const uint8_t *val, uint64_t len, struct fmt_blob
 	wp->used = WSET_UNNAMED;
 	if (!val)
 		return 0;
-	blob_copy(&w->map->pm, w->map->base + wp->off, val, len, &crc);
+	blob_copy(&w->map->pm, map_at(w->map, wp->off), val, len, &crc);
 	blob->crc = crc;
 	if (padded >= WSET_UNNAMED)
 		return 0;
@@ -78,7 +78,7 @@ int blob_write(struct wset *w, const uint8_t *val, uint64_t len, struct fmt_blob
  * Returns the checksum, for the entry that names the value. */
 uint32_t blob_seal(struct wset *w, const struct fmt_blob *blob)
 {
-	const uint8_t *bytes = w->map->base + blob->off;
+	const uint8_t *bytes = map_at(w->map, blob->off);
 
 	assert(blob->len > 0);
 	pm_flush(&w->map->pm, bytes, blob->len);

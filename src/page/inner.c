@@ -312,7 +312,9 @@ uint32_t inner_insert(uint8_t *image, const struct inner_edit *e, const struct o
 	if (page->plen)
 		rc = inner_prefix_side(e->view, page, e->off, page->plen, sep->key, sep->klen,
 		                       &side);
-	if (rc || side)
+	if (rc)
+		return 0;
+	if (side)
 		return 0;
 	*(struct fmt_page *)(void *)image = (struct fmt_page){
 	    .birth = e->birth,
@@ -347,7 +349,9 @@ uint32_t inner_without(uint8_t *image, const struct inner_edit *e)
 	uint32_t gone = e->index < n ? e->index : n - 1;
 	struct sep sep;
 
-	if (n < 2 || inner_sep(e->view, page, e->off, gone, &sep) != 0)
+	if (n < 2)
+		return 0;
+	if (inner_sep(e->view, page, e->off, gone, &sep) != 0)
 		return 0;
 	uint32_t hole = get16(bytes + page->offs + 2 * gone);
 	uint32_t size = (uint32_t)round_up(FMT_SEP_SIZE + sep.klen + sep_dup_bytes(sep.dlen), 2);

@@ -503,7 +503,7 @@ void leaf_reseal(struct wset *w, struct wpage *wp)
 {
 	assert(wp->owner);
 	assert(wp->stale);
-	seal_base(w, (const void *)(w->map->base + wp->off), wp->off);
+	seal_base(w, map_at(w->map, wp->off), wp->off);
 	wp->stale = false;
 }
 

@@ -32,7 +32,7 @@ struct plan {
 /* recover_super - the superblock in the mapping. */
 static const struct fmt_super *recover_super(const struct ring *ring)
 {
-	return (const void *)ring->map->base;
+	return map_super(ring->map);
 }
 
 /* plan_record - the valid record of a transaction; NULL: the ring has none. */
@@ -150,7 +150,7 @@ static const struct fmt_spill *spill_page(const struct ring *ring, uint64_t off,
 		return NULL;
 	if (off > ring->map->size - psize)
 		return NULL;
-	s = (const void *)(ring->map->base + off);
+	s = map_at(ring->map, off);
 	if (s->page.type != FMT_SPILL)
 		return NULL;
 	if (s->pairs == 0)
@@ -332,7 +332,7 @@ static void decision_store(struct ring *ring, const struct plan *p)
 	for (unsigned int i = 0; i < top->nranges; i++) {
 		struct ring_range range = ring_range_read(top->ranges[i]);
 
-		redirty(pm, ring->map->base + range.off, range.len);
+		redirty(pm, map_at(ring->map, range.off), range.len);
 	}
 }
 
@@ -441,7 +441,7 @@ static int words_stored(const struct ring *ring, const struct plan *p, uint64_t 
 	*stored = 0;
 	*all = ws.n;
 	for (size_t i = 0; i < ws.n && !rc; i++) {
-		const uint64_t *word = (const void *)(ring->map->base + ws.w[i].off);
+		const uint64_t *word = map_at(ring->map, ws.w[i].off);
 
 		if (load_word(word) == ws.w[i].value)
 			(*stored)++;
@@ -464,8 +464,10 @@ int recover_in_place(const struct ring *ring, bool *in_place, uint64_t *txn)
 	rc = words_stored(ring, &p, p.durable_upto + 1, p.newest, &stored, &all);
 	*in_place = stored == all;
 	*txn = p.newest;
-	if (rc || *in_place)
+	if (rc)
 		return rc;
+	if (*in_place)
+		return 0;
 	rc = words_stored(ring, &p, p.newest, p.newest, &stored, &all);
 	if (rc || stored) /* some of the newest: it is half done */
 		return rc;

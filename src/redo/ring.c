@@ -179,7 +179,7 @@ bool ring_fresh_ok(const struct ring *ring, const struct ring_record *rec)
 
 		if (!ring_range_inside(ring, &range))
 			return false;
-		one = crc32c(0, ring->map->base + range.off, range.len);
+		one = crc32c(0, map_at(ring->map, range.off), range.len);
 		crc = crc32c(crc, &one, 4);
 	}
 	return crc == rec->fresh_crc;

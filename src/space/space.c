@@ -155,8 +155,10 @@ int space_op_room(struct space *s, uint64_t off, uint64_t pages)
 	uint64_t last = first + pages - 1;
 	int rc = array_room(&s->op, s->nops, &s->op_room, sizeof *s->op);
 
-	if (rc || UNLIKELY(map_in_memory(s->map, off)))
+	if (rc)
 		return rc;
+	if (UNLIKELY(map_in_memory(s->map, off)))
+		return 0;
 	rc = space_dirty_reserve(s, pages / SPACE_WORD_BITS + 2);
 	if (rc)
 		return rc;
@@ -256,8 +258,10 @@ static int find_released(struct space *s, uint64_t pages, uint64_t *page, bool *
 
 		space_release(s);
 		rc = space_find_kept(s, pages, page, found);
-		if (rc || *found)
+		if (rc)
 			return rc;
+		if (*found)
+			return 0;
 		if (!s->reader_limit)
 			return 0;
 		if (!s->reader_limit(s->arg))
@@ -275,8 +279,12 @@ static int find_after_growth(struct space *s, uint64_t pages, uint64_t *page, bo
 	if (!*why || (!s->limbo.n && !s->keeping) || s->checkpoint(s->arg))
 		return space_find_kept(s, pages, page, found);
 	rc = find_released(s, pages, page, found);
-	if (rc || *found || pages == 1)
+	if (rc)
 		return rc;
+	if (*found)
+		return 0;
+	if (pages == 1)
+		return 0;
 	*why = space_grow(s, pages);
 	return space_find_kept(s, pages, page, found);
 }
@@ -289,14 +297,18 @@ static int find_or_grow(struct space *s, uint64_t pages, uint64_t *page)
 	int why;
 	int rc = space_find_kept(s, pages, page, &found);
 
-	if (rc || found)
+	if (rc)
 		return rc;
+	if (found)
+		return 0;
 	if (s->limbo.n) {
 		if (s->reap)
 			s->reap(s->arg);
 		rc = find_released(s, pages, page, &found);
-		if (rc || found)
+		if (rc)
 			return rc;
+		if (found)
+			return 0;
 	}
 	do { /* the reserve may take all that a nearly full medium gives at a time */
 		why = space_grow(s, pages);
@@ -304,8 +316,10 @@ static int find_or_grow(struct space *s, uint64_t pages, uint64_t *page)
 		if (why && !space_no_room(why))
 			return why;
 		rc = find_after_growth(s, pages, page, &found, &why);
-		if (rc || found)
+		if (rc)
 			return rc;
+		if (found)
+			return 0;
 	} while (!why);
 	return why;
 }

@@ -58,7 +58,7 @@ int space_each_free(struct space *s, int (*show)(void *arg, uint64_t off, uint64
  * process has recovered. errno of the read. */
 static int words_read(const struct map *map, uint64_t off, uint64_t *to, size_t n)
 {
-	const uint64_t *from = (const void *)(map->base + off);
+	const uint64_t *from = map_at(map, off);
 	ssize_t got;
 
 	if (map->private_copy) {

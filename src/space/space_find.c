@@ -167,8 +167,12 @@ static int leave_gap(struct space *s, uint64_t n, uint64_t *page)
 	bool found;
 	int rc = find_page(s, s->hint, &first, &found);
 
-	if (rc || !found || first < *page)
+	if (rc)
 		return rc;
+	if (!found)
+		return 0;
+	if (first < *page)
+		return 0;
 	s->hint = first;
 	for (uint64_t gap = GAP_MAX; gap >= GAP_MIN; gap /= GAP_MAX / GAP_MIN) {
 		rc = find_extent(s, first, n + gap * GAP_PART, &extent, &found);

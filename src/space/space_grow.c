@@ -60,7 +60,7 @@ static int grow_zone(struct space *s, size_t z, uint64_t bitmap, uint64_t dir, b
 static int meta_zero(struct space *s, uint64_t head, uint64_t meta)
 {
 	struct pm *pm = &s->map->pm;
-	const uint8_t *at = s->map->base + head;
+	const uint8_t *at = map_at(s->map, head);
 
 	pm_zero(pm, at, meta * s->psize);
 	pm_flush(pm, at, meta * s->psize);

@@ -43,12 +43,14 @@ static int kept_bitmap(const struct space *s, const struct fmt_super *super, siz
 
 int space_zone_keep(struct space *s, size_t z)
 {
-	const struct fmt_super *file = (const void *)s->map->base;
+	const struct fmt_super *file = map_super(s->map);
 	struct zone *zone = &s->zone[z];
 	int rc = kept_bitmap(s, file, z, &zone->kept_off);
 
-	if (rc || !zone->kept_off)
+	if (rc)
 		return rc;
+	if (!zone->kept_off)
+		return 0;
 	const uint64_t *kept = space_word_at(s, zone->kept_off);
 
 	for (uint64_t w = 0; w < space_zone_words(s); w++)
@@ -103,7 +105,7 @@ static int page_move(struct space *s, uint64_t old, uint64_t *off)
 	if (rc)
 		return rc;
 	/* not flushed: a lazy interval is in the page cache, and a fence finds it there */
-	pm_write(&s->map->pm, s->map->base + *off, s->map->base + old, s->psize);
+	pm_write(&s->map->pm, s->map->base + *off, map_at(s->map, old), s->psize);
 	s->moved = true;
 	return 0;
 }
@@ -127,8 +129,10 @@ static int bitmap_move(struct space *s, size_t z)
 	uint64_t off;
 	int rc = space_load_zone(s, (size_t)(zone->bitmap_off / s->psize / s->zone_pages));
 
-	if (rc || !space_kept(s, zone->bitmap_off))
+	if (rc)
 		return rc;
+	if (!space_kept(s, zone->bitmap_off))
+		return 0;
 	rc = page_move(s, zone->bitmap_off, &off);
 	if (rc)
 		return rc;
@@ -143,8 +147,10 @@ static int dir_move(struct space *s, size_t d)
 	uint64_t off;
 	int rc = space_load_zone(s, (size_t)(old / s->psize / s->zone_pages));
 
-	if (rc || !space_kept(s, old))
+	if (rc)
 		return rc;
+	if (!space_kept(s, old))
+		return 0;
 	rc = page_move(s, old, &off);
 	if (rc)
 		return rc;
@@ -203,7 +209,7 @@ int space_keep_words(struct space *s)
 int space_each_kept(struct space *s, const struct fmt_super *shadow,
                     int (*show)(void *arg, uint64_t off, uint64_t pages), void *arg)
 {
-	const struct fmt_super *file = (const void *)s->map->base;
+	const struct fmt_super *file = map_super(s->map);
 	const uint64_t zones = space_zones_for(s, load_word(&file->size));
 	uint64_t from = 0;
 	uint64_t n = 0;

@@ -106,8 +106,10 @@ int space_before(struct space *s, uint64_t pages, uint64_t page, bool *are)
 	uint64_t first = 0;
 	int rc = space_find(s, pages, &first, are);
 
-	if (rc || !*are)
+	if (rc)
 		return rc;
+	if (!*are)
+		return 0;
 	space_found_free(s, first);
 	*are = first + pages <= page;
 	return 0;

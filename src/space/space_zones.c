@@ -136,7 +136,7 @@ int space_load_zone(struct space *s, size_t z)
 	if (rc)
 		return rc;
 	zone->bitmap_off = bitmap;
-	memcpy(zone->disk, s->map->base + bitmap, s->psize);
+	memcpy(zone->disk, map_at(s->map, bitmap), s->psize);
 	memcpy(zone->busy, zone->disk, s->psize);
 	space_zone_hold(s, z);
 	if (UNLIKELY(s->keeping)) {

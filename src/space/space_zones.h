@@ -18,14 +18,14 @@ static inline const struct fmt_super *space_super(const struct space *s)
 {
 	if (UNLIKELY(s->shadow))
 		return s->shadow;
-	return (const void *)s->map->base;
+	return map_super(s->map);
 }
 
 /* A word is loaded by load_word: a commit stores it as a whole. */
 static inline const uint64_t *space_word_at(const struct space *s, uint64_t off)
 {
 	assert(off % FMT_WORD == 0);
-	return (const uint64_t *)(const void *)(s->map->base + off);
+	return map_at(s->map, off);
 }
 
 /* space_word_now - the word at off as the newest commit has it. */

@@ -311,7 +311,7 @@ static void install(struct wset *w, struct wpage *wp, uint8_t *image, uint32_t u
 {
 	struct fmt_page *head = (void *)image;
 	struct pm *pm = &w->map->pm;
-	const uint8_t *page = w->map->base + wp->off;
+	const uint8_t *page = map_at(w->map, wp->off);
 
 	assert(wset_editable(w, wp));
 	assert(used <= w->psize);
@@ -436,7 +436,7 @@ static void kids_apply(struct wset *w, struct wpage *wp, const uint8_t *page)
 /* The pending words are in place: what is streamed no more must be flushed at commit. */
 void wset_apply(struct wset *w, struct wpage *wp)
 {
-	const uint8_t *page = w->map->base + wp->off;
+	const uint8_t *page = map_at(w->map, wp->off);
 	const struct fmt_page *head = (const void *)page;
 
 	if (!wp->npending)

@@ -106,8 +106,10 @@ static int commit_desc(struct daxkv_txn *txn, daxkv_db db, struct words *words)
 		return name_page(txn, s, s->tree.root);
 	int rc = full ? 0 : desc_commit(store, s, words, &full);
 
-	if (rc || !full)
+	if (rc)
 		return rc;
+	if (!full)
+		return 0;
 	rc = move_desc(txn, db);
 	return rc ? rc : desc_commit(store, s, words, &full);
 }
@@ -117,7 +119,7 @@ static inline const struct fmt_super *super_now(const struct daxkv_store *store)
 {
 	if (UNLIKELY(store->wset.first))
 		return store_super(store);
-	return (const void *)store->map.base;
+	return map_super(&store->map);
 }
 
 /* commit_descs - named databases first: a moved descriptor changes its catalog entry in the main
@@ -129,9 +131,14 @@ static int commit_descs(struct daxkv_txn *txn, struct words *words)
 	for (const struct dbstate *s = txn->changed; s && !rc; s = s->links.next_changed)
 		if (s->handle != DAXKV_MAIN && dbi_has_changed(txn, s))
 			rc = commit_desc(txn, s->handle, words);
-	if (rc || txn->ndb <= DAXKV_MAIN || !txn->db[DAXKV_MAIN] ||
-	    !dbi_has_changed(txn, txn->db[DAXKV_MAIN]))
+	if (rc)
 		return rc;
+	if (txn->ndb <= DAXKV_MAIN)
+		return 0;
+	if (!txn->db[DAXKV_MAIN])
+		return 0;
+	if (!dbi_has_changed(txn, txn->db[DAXKV_MAIN]))
+		return 0;
 	rc = commit_desc(txn, DAXKV_MAIN, words);
 	if (rc)
 		return rc;
@@ -144,7 +151,7 @@ static int commit_descs(struct daxkv_txn *txn, struct words *words)
 /* page_words - the words that a committed page gets: slots behind those it has, or kids. */
 static int page_words(struct wset *w, const struct wpage *wp, struct words *words)
 {
-	const struct fmt_page *page = (const void *)(w->map->base + wp->off);
+	const struct fmt_page *page = map_at(w->map, wp->off);
 	bool leaf = page->type == FMT_LEAF;
 	uint64_t at =
 	    wp->off + (leaf ? FMT_LEAF_SLOTS : page->heads + (uint64_t)page->n * FMT_WORD);
@@ -167,7 +174,7 @@ static int commit_pages(struct wset *w, struct words *words, struct ranges *rang
 
 	for (size_t i = 0; i < w->n && !rc; i++) {
 		struct wpage *wp = wset_at(w, i);
-		const uint8_t *page = w->map->base + wp->off;
+		const uint8_t *page = map_at(w->map, wp->off);
 
 		if (wp->dead) /* [R7] */
 			continue;
@@ -200,7 +207,7 @@ static void flush_private(struct wset *w, struct ranges *ranges)
 
 	for (size_t i = 0; i < w->n; i++) {
 		struct wpage *wp = wset_at(w, i);
-		const uint8_t *page = w->map->base + wp->off;
+		const uint8_t *page = map_at(w->map, wp->off);
 
 		if (wp->dead || (!wp->owner && !wp->fresh_end))
 			continue;
@@ -326,7 +333,7 @@ uint32_t commit_spill_write(struct daxkv_store *store, const struct words *words
 		crc = crc32c(crc, s->pair, bytes);
 		memset((uint8_t *)s->pair + bytes, 0,
 		       round_up(FMT_SPILL_PAIRS + bytes, FMT_LINE) - FMT_SPILL_PAIRS - bytes);
-		pm_stream(&store->map.pm, store->map.base + page[i], s,
+		pm_stream(&store->map.pm, map_at(&store->map, page[i]), s,
 		          round_up(FMT_SPILL_PAIRS + bytes, FMT_LINE));
 		at += n;
 	}
@@ -418,7 +425,7 @@ static void flush_pairs(struct daxkv_store *store, const uint64_t *pair, uint64_
 	store->flushed += n;
 	for (uint64_t i = 0; i < n; i++)
 		if (pair[2 * i] < store->map.size)
-			pm_flush(&store->map.pm, store->map.base + pair[2 * i], FMT_WORD);
+			pm_flush(&store->map.pm, map_at(&store->map, pair[2 * i]), FMT_WORD);
 }
 
 /* flush_record - the same for another process's commit, from its record. A spilled one's pages are
@@ -436,7 +443,7 @@ static void flush_record(struct daxkv_store *store, uint64_t txn)
 	}
 	for (uint64_t left = rec.spill_words, off = rec.spill_off;
 	     left && off && off <= store->map.size - store->page_size;) {
-		const struct fmt_spill *s = (const void *)(store->map.base + off);
+		const struct fmt_spill *s = map_at(&store->map, off);
 		uint64_t n = min_u64(min_u64(s->pairs, left), commit_spill_room(store->page_size));
 
 		flush_pairs(store, s->pair, n);
@@ -468,7 +475,7 @@ void commit_flush_words(struct daxkv_store *store)
 		if (seen)
 			continue;
 		recent[n++ % RECENT_LINES] = line;
-		pm_flush(&store->map.pm, store->map.base + store->words.w[i].off, FMT_WORD);
+		pm_flush(&store->map.pm, map_at(&store->map, store->words.w[i].off), FMT_WORD);
 	}
 }
 
@@ -496,8 +503,7 @@ static void commit_store(struct daxkv_store *store)
 
 	assert(txn == store->known + 1);
 	for (size_t i = 0; i < store->words.n; i++)
-		pm_store8(&store->map.pm,
-		          (const uint64_t *)(const void *)(store->map.base + store->words.w[i].off),
+		pm_store8(&store->map.pm, map_at(&store->map, store->words.w[i].off),
 		          store->words.w[i].value);
 	store->words_txn = txn;
 	if (store->space.gained)
@@ -544,8 +550,10 @@ static int changes_run(struct daxkv_txn *txn)
 		bool done;
 
 		rc = commit_lazy(store, ranges.n, &done);
-		if (rc || done)
+		if (rc)
 			return rc;
+		if (done)
+			return 0;
 		/* bitmaps that moved are not named by the record */
 		ranges.too_many |= store->space.moved;
 	}
@@ -604,8 +612,9 @@ bool commit_room(const struct daxkv_store *store, unsigned int members, size_t *
 			nwords += wp->npending - wp->napplied;
 	}
 	*words = nwords;
-	return bytes <= FRESH_MAX &&
-	       ring_fits(nranges + 1 + nranges / members, nwords + 2 + nwords / members);
+	if (bytes > FRESH_MAX)
+		return false;
+	return ring_fits(nranges + 1 + nranges / members, nwords + 2 + nwords / members);
 }
 
 /* ---- checkpoint and trim --------------------------------------------------------------------- */
@@ -615,7 +624,7 @@ bool commit_room(const struct daxkv_store *store, unsigned int members, size_t *
 int commit_checkpoint(struct daxkv_store *store)
 {
 	assert(store->known != UINT64_MAX);
-	const struct fmt_super *super = (const void *)store->map.base;
+	const struct fmt_super *super = map_super(&store->map);
 	const uint64_t txn = store->known, mark = super_clean_word(txn);
 	int rc;
 
@@ -656,11 +665,11 @@ int commit_trim(struct daxkv_store *store, bool all, bool *cut)
 		return 0;
 	uint64_t end = store->space.end;
 
-	rc = space_trim(&store->space,
-	                ((const struct fmt_super *)(const void *)store->map.base)->initial, all,
-	                cut);
-	if (rc || !*cut)
+	rc = space_trim(&store->space, map_super(&store->map)->initial, all, cut);
+	if (rc)
 		return rc;
+	if (!*cut)
+		return 0;
 	store->words.n = 0;
 	store->words_txn = 0;
 	rc = space_words(&store->space, &store->words);

@@ -131,7 +131,7 @@ static int share_agrees(const struct daxkv_store *store, uint64_t last)
 	const bool lazy = store_lazy(store) || releasable == last;
 	uint64_t clean;
 
-	(void)super_clean((const void *)store->map.base, &clean);
+	(void)super_clean(map_super(&store->map), &clean);
 	const bool there = load_word(ring_at(&store->ring, last)) == last || clean == last;
 
 	if (store->share_file.fd < 0)
@@ -197,7 +197,7 @@ int commit_take_over_others(struct daxkv_store *store, bool died)
  * clean. Loads without a lock: a wrong answer is found out with the lock, or at the next begin. */
 static bool newer(const struct daxkv_store *store)
 {
-	const struct fmt_super *super = (const void *)store->map.base;
+	const struct fmt_super *super = map_super(&store->map);
 	uint64_t last = load_relaxed(&store->share->published);
 	uint64_t clean;
 
@@ -221,7 +221,7 @@ bool commit_behind(const struct daxkv_store *store)
 static int follow_commits(struct daxkv_store *store)
 {
 	assert(store->external_lock);
-	const struct fmt_super *super = (const void *)store->map.base;
+	const struct fmt_super *super = map_super(&store->map);
 	uint64_t txn = 0;
 	uint64_t size;
 	struct map whole;

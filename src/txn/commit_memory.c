@@ -46,7 +46,7 @@ static int emptied(struct wset *w, struct dbstate *s)
  * knows that place. */
 static int page_out(struct wset *w, struct wpage *wp)
 {
-	const uint8_t *page = w->map->base + wp->off;
+	const uint8_t *page = map_at(w->map, wp->off);
 	const bool stale = wp->stale;
 	struct wpage *copy;
 	int rc;
@@ -82,7 +82,7 @@ static uint64_t now_at(const struct wset *w, uint64_t off)
  * now on. A page that this level made has them in place. */
 static void kids_follow(struct wset *w, struct wpage *wp)
 {
-	const struct fmt_page *page = (const void *)(w->map->base + wp->off);
+	const struct fmt_page *page = map_at(w->map, wp->off);
 
 	/* what is private and was not installed is a large value: its bytes are the program's */
 	if (wp->dead || (wp->owner && !wp->installed) || page->type != FMT_INNER)

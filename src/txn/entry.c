@@ -150,8 +150,10 @@ static int put_dup_last(const struct put *p, bool *last)
 	path_copy(&next, p->path);
 	while (!rc && moved && next.rank >= leaf_count(&next.leaf))
 		rc = tree_step(t, &next, true, &moved);
-	if (rc || !moved)
+	if (rc)
 		return rc;
+	if (!moved)
+		return 0;
 	rc = leaf_at(&next.leaf, next.rank, &eoff);
 	if (rc)
 		return rc;
@@ -224,8 +226,10 @@ static int put_dup_allowed(struct put *p, bool *present)
 		return rc;
 	if (p->flags & DAXKV_NO_OVERWRITE) {
 		rc = put_key_taken(p, &it, &taken);
-		if (rc || !taken)
+		if (rc)
 			return rc;
+		if (!taken)
+			return 0;
 		rc = entry_value(txn_view(p->txn), &it, p->value);
 		if (rc)
 			return rc;
@@ -319,8 +323,10 @@ static int put_store(struct put *p)
 		item.vlen = (uint32_t)p->value->size;
 	}
 	rc = tree_store(&p->s->tree, p->path, &item, &value, &leaf);
-	if (rc || !reserve)
+	if (rc)
 		return rc;
+	if (!reserve)
+		return 0;
 	p->txn->reserved = (struct reserved){
 	    .value = value,
 	    .leaf = leaf,
@@ -374,8 +380,10 @@ int entry_put_at(struct put *p)
 		rc = put_dup_allowed(p, &present);
 	else
 		rc = put_unique_allowed(p);
-	if (rc || present)
+	if (rc)
 		return rc;
+	if (present)
+		return 0;
 	rc = put_store(p);
 	if (rc)
 		return txn_break(p->txn, rc);
@@ -426,8 +434,10 @@ static int put_reserve_dup(struct put *p, struct daxkv_val *as)
 
 	*as = entry_bytes(zeros, (uint32_t)p->value->size);
 	rc = put_key_taken(p, &it, &taken);
-	if (rc || !taken)
+	if (rc)
 		return rc;
+	if (!taken)
+		return 0;
 	if (!(p->flags & DAXKV_NO_OVERWRITE))
 		return err_set(DAXKV_INCOMPATIBLE,
 		               "RESERVE for a key that has sorted duplicates already");
@@ -456,8 +466,10 @@ int entry_put_any(struct daxkv_txn *txn, struct dbstate *s, const struct daxkv_v
 
 	if (s->tree.batch && !entry_flags)
 		rc = put_in_batch(txn, s, key, value, flags, &done);
-	if (rc || done)
+	if (rc)
 		return rc;
+	if (done)
+		return 0;
 	rc = entry_put_check(txn->store, &s->order, key, value, flags);
 	if (rc)
 		return rc;
@@ -591,7 +603,9 @@ int entry_remove_all(struct daxkv_txn *txn, struct dbstate *s, const uint8_t *ke
 		}
 		ends = ends && end - path.rank == 1;
 		rc = entry_remove(txn, s, &path);
-		if (rc || ends)
+		if (rc)
 			return rc;
+		if (ends)
+			return 0;
 	}
 }

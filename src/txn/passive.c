@@ -27,8 +27,10 @@ static int newest(struct daxkv_store *store, uint64_t *txn)
 	int rc = lock_again(&store->lock);
 
 	*txn = load_relaxed(&store->share->published);
-	if (rc || store->lock.fd < 0)
+	if (rc)
 		return rc;
+	if (store->lock.fd < 0)
+		return 0;
 	rc = share_peek(store->lock.fd, store->geometry.file_id, &life, &published);
 	if (rc == ENODATA) { /* somebody is making it now, perhaps */
 		rc = lock_pass(&store->lock);
@@ -164,8 +166,7 @@ uint64_t passive_oldest(const struct daxkv_store *store, uint64_t upto)
  * free, also after an error. */
 int passive_inherit(struct daxkv_store *store, uint64_t upto, struct limbo *limbo, bool *unknown)
 {
-	const uint64_t size =
-	    load_word(&((const struct fmt_super *)(const void *)store->map.base)->size);
+	const uint64_t size = load_word(&map_super(&store->map)->size);
 	int rc;
 
 	*unknown = false;

@@ -233,7 +233,7 @@ static inline const struct fmt_super *store_super(const struct daxkv_store *stor
 	/* Pairs with commit_lazy.c: who sees the flag sees the superblock behind it. */
 	if (UNLIKELY(store_lazy(store)))
 		return (const void *)store->share_file.lazy;
-	return (const void *)store->map.base;
+	return map_super(&store->map);
 }
 
 /* txn_writing - whether the calling thread has a write transaction by way of this handle. */

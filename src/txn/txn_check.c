@@ -86,11 +86,12 @@ static int reserved_anew(struct daxkv_txn *txn, struct tree *t, struct probe *pa
 	it.key = pair->key;
 	it.val = pair->dup;
 	rc = tree_remove(t, &path);
-	if (!rc)
-		rc = tree_seek(t, pair, &path);
-	if (!rc)
-		rc = tree_store(t, &path, &it, &value, &leaf);
-	return rc;
+	if (rc)
+		return rc;
+	rc = tree_seek(t, pair, &path);
+	if (rc)
+		return rc;
+	return tree_store(t, &path, &it, &value, &leaf);
 }
 
 /* reserved_place - with sorted duplicates the bytes decide about the place, which was found without
@@ -109,8 +110,10 @@ static int reserved_place(struct daxkv_txn *txn)
 	struct path path;
 	int rc = tree_seek(t, &pair, &path);
 
-	if (rc || (path.height && path.leaf.off == r->leaf))
+	if (rc)
 		return rc;
+	if (path.height && path.leaf.off == r->leaf)
+		return 0;
 	uint8_t *bytes = malloc((size_t)pair.klen + pair.dlen + 1);
 
 	if (!bytes)

@@ -36,8 +36,10 @@ int member_turn(struct daxkv_store *store, bool may_join, int64_t *wait_ms, bool
 {
 	int rc = registry_watch_thread();
 
-	if (rc || LIKELY(group_try(&store->group)))
+	if (rc)
 		return rc;
+	if (LIKELY(group_try(&store->group)))
+		return 0;
 	if (registry_writing(store))
 		rc = EDEADLK;
 	else
