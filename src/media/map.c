@@ -337,11 +337,24 @@ int map_attach(struct map *map, uint64_t size, uint64_t max, enum daxkv_pmem pme
 
 /* ---- growing and shrinking ------------------------------------------------------------------- */
 
+/* grow_sure - what the file has grown by is durable. errno. */
+static int grow_sure(struct map *map)
+{
+	/* Orders: the file's new length and space, before any reference to them [I11]. */
+	const int rc = file_sync(map->fd);
+
+	if (rc) /* the file's other dirty pages may be what was lost */
+		map->pm.failed = rc;
+	else
+		map->unsettled = false;
+	return rc;
+}
+
 /* grow_shared - the part of map_grow for who may write: length is the file's. 0 or errno. The order
  * matters: the file has its space before it is mapped, and its length is durable before the new
- * size is seen. After an error the mapping and, where that can be had, the file are as they
- * were. */
-static int grow_shared(struct map *map, uint64_t size, uint64_t length)
+ * size is seen, unless that is for later. After an error the mapping and, where that can be had,
+ * the file are as they were. */
+static int grow_shared(struct map *map, uint64_t size, uint64_t length, bool later)
 {
 	assert(size > map->size);
 	assert(size <= map->reserve);
@@ -365,12 +378,12 @@ static int grow_shared(struct map *map, uint64_t size, uint64_t length)
 	rc = range_populate(map, from, to);
 	if (rc)
 		goto undo;
-	/* Orders: the file's new length and space, before any reference to them [I11]. */
-	rc = file_sync(map->fd);
+	if (later)
+		map->unsettled = true;
+	else
+		rc = grow_sure(map);
 	if (rc == 0)
 		return 0;
-	/* the file's other dirty pages may be what was lost */
-	map->pm.failed = rc;
 undo:
 	range_empty(map, from, to);
 	if (size > length)
@@ -380,38 +393,36 @@ undo:
 
 /* own_more - size is mapped already, because somebody lengthened the file, or growth was cut short:
  * its space may be missing. 0 or errno. */
-static int own_more(struct map *map, uint64_t size)
+static int own_more(struct map *map, uint64_t size, bool later)
 {
 	assert(size <= map->size);
-	if (!map->own)
-		return 0;
-	if (size <= map->own)
-		return 0;
 	if (map->rdonly)
 		return 0;
 	if (map->private_copy)
 		return 0;
-	int rc = file_own(map->fd, size);
+	int rc = 0;
+
+	if (map->own && size > map->own) {
+		rc = file_own(map->fd, size);
+		map->unsettled |= !rc;
+	}
+	if (!rc && map->unsettled && !later)
+		rc = grow_sure(map);
 	if (rc)
 		return err_sys(rc, "%s: cannot allocate %lu bytes of it", map->path, size);
-	/* Orders: the file's length and space, before any reference to them [I11]. */
-	const int lost = file_sync(map->fd);
-	if (!lost) {
-		map->own = size;
-		return 0;
-	}
-	map->pm.failed = lost;
-	return err_sys(lost, "%s: cannot allocate %lu bytes of it", map->path, size);
+	if (map->own)
+		map->own = max_u64(map->own, size);
+	return 0;
 }
 
 /* grow - map_grow with the mutex held. FULL beyond the maximum; EACCES where the file may not be
  * written; errno. */
-static int grow(struct map *map, uint64_t size)
+static int grow(struct map *map, uint64_t size, bool later)
 {
 	uint64_t length = 0;
 	assert(map->base);
 	if (size <= map->size)
-		return own_more(map, size);
+		return own_more(map, size, later);
 	if (size > map->reserve)
 		return err_set(DAXKV_FULL, "%s: %lu bytes wanted, %lu are the maximum", map->path,
 		               size, map->reserve);
@@ -419,7 +430,7 @@ static int grow(struct map *map, uint64_t size)
 	if (rc)
 		return err_sys(rc, "%s", map->path);
 	if (!map->rdonly && !map->private_copy) {
-		rc = grow_shared(map, size, length);
+		rc = grow_shared(map, size, length, later);
 	} else if (length < size) {
 		return err_set(EACCES, "%s: opened for reading, cannot grow from %lu to %lu bytes",
 		               map->path, length, size);
@@ -471,15 +482,26 @@ void map_populate(struct map *map)
 		(void)madvise(address(map, 0), page_up(map->size), MADV_POPULATE_READ);
 }
 
-/* A thread that is cancelled in here would keep the mutex. */
-int map_grow(struct map *map, uint64_t size)
+/* grow_locked - grow. A thread that is cancelled in here would keep the mutex. */
+static int grow_locked(struct map *map, uint64_t size, bool later)
 {
 	const int cancel = cancel_off();
 	pthread_mutex_lock(&map->mutex);
-	int rc = grow(map, size);
+	int rc = grow(map, size, later);
 	pthread_mutex_unlock(&map->mutex);
 	cancel_restore(cancel);
 	return rc;
+}
+
+int map_grow(struct map *map, uint64_t size)
+{
+	return grow_locked(map, size, false);
+}
+
+/* In the page cache alone a fence makes a file's length durable. */
+int map_grow_later(struct map *map, uint64_t size)
+{
+	return grow_locked(map, size, map->medium == DAXKV_MEDIUM_FILE);
 }
 
 /* extend - map_extend with the mutex held. The file is not changed. It may map more than was asked

@@ -7,8 +7,8 @@
  *
  * The address range is reserved at open and filled with MAP_FIXED as the file grows, so pointers
  * never move [I14]. The file is never sparse: growth is fallocate(2), then fsync, before anything
- * refers to the new space; so a full disk is ENOSPC from a call and not SIGBUS from a store. On
- * failure the file has its old size again.
+ * durable refers to the new space; so a full disk is ENOSPC from a call and not SIGBUS from a
+ * store. On failure the file has its old size again.
  *
  * Behind it is address space for pages that lie in no file (map_memory), so that an offset leads to
  * a page whichever kind it is.
@@ -32,9 +32,12 @@
 #define MAP_STEP (2u << 20) /* alignment of address and of growth: a huge page */
 
 struct map {
-	int fd;            /* of the store; -1: none */
-	bool rdonly;       /* the descriptor cannot write */
-	bool made;         /* the file is new: made by way of this struct */
+	int fd;      /* of the store; -1: none */
+	bool rdonly; /* the descriptor cannot write */
+	bool made;   /* the file is new: made by way of this struct */
+	/* the writer's: a power cut may take length and space of what the file grew by, until a
+	 * fence has returned; see map_grow_later */
+	bool unsettled;
 	bool private_copy; /* MAP_PRIVATE: stores stay in this process */
 	/* set before map_attach: MAP_STEP bytes behind the mapping can be read, too, as zeros (see
 	 * view.h on eviction) */
@@ -117,8 +120,10 @@ static inline const struct fmt_super *map_super(const struct map *map)
  * pre-fault, fsync. SIGXFSZ never reaches the process. A file that is long enough already is not
  * cut; one that is not can only grow when the mapping is shared and written to (else EACCES).
  * Errors: FULL (above reserve), ENOSPC, EFBIG, ENOMEM, EIO ...; file and mapping are then as
- * before. */
+ * before. map_grow_later - the same without the fsync, in the page cache: the caller lets nothing
+ * durable refer to the new bytes before a fence. map_grow makes up for it where that is due. */
 int map_grow(struct map *map, uint64_t size);
+int map_grow_later(struct map *map, uint64_t size);
 
 /* map_prefaulted - the writer is about to use [off, off + len): fault its surroundings in, MAP_STEP
  * by MAP_STEP, which costs a fraction of faulting page by page. On persistent memory only: on a

@@ -17,7 +17,8 @@ static void file_flush(struct pm *pm, const void *p, size_t n)
 	(void)n;
 }
 
-/* file_fence - fdatasync is enough: the file's length became durable when it grew (map_grow). */
+/* file_fence - fdatasync is enough: a longer file's length is among what it makes durable, because
+ * its new bytes cannot be read without that. */
 static int file_fence(struct pm *pm)
 {
 	const int cancel = cancel_off();

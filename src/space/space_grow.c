@@ -64,6 +64,10 @@ static int meta_zero(struct space *s, uint64_t head, uint64_t meta)
 
 	pm_zero(pm, at, meta * s->psize);
 	pm_flush(pm, at, meta * s->psize);
+	if (s->keeping) { /* as in grow_to */
+		s->map->unsettled = true;
+		return 0;
+	}
 	/* Orders: empty bitmap and directory pages, before the record whose words name them and set
 	 * bits in them [I11]. */
 	return pm_fence(pm);
@@ -183,7 +187,12 @@ static int grow_to(struct space *s, uint64_t new_end, uint64_t tail)
 	assert(tail * s->psize <= s->end);
 	if (tail >= meta)
 		head = s->end - tail * s->psize;
-	rc = map_grow(s->map, new_end);
+	/* a lazy interval's sync has a fence before anything durable refers to the new pages [L4]
+	 */
+	if (s->keeping)
+		rc = map_grow_later(s->map, new_end);
+	else
+		rc = map_grow(s->map, new_end);
 	if (rc)
 		return rc;
 	rc = grow_prepare(s, new_end, head, meta);

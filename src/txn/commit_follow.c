@@ -39,6 +39,8 @@ static int lengths_agree(struct daxkv_store *store)
 		map_cut(&store->map, length);
 		return 0;
 	}
+	if (length > store->map.size) /* its growth may have been cut short */
+		store->map.unsettled = true;
 	return map_extend(&store->map, min_u64(length, store->map.reserve));
 }
 

@@ -148,11 +148,20 @@ static size_t dirs_differ(const struct daxkv_store *store)
 	return n;
 }
 
-/* interval_leave - the running transaction goes on as a durable one; it has found none open. */
-static void interval_leave(struct daxkv_store *store)
+/* interval_leave - the running transaction goes on as a durable one; it has found none open. What
+ * the file grew by is made durable, if no sync has done that. PANIC. */
+static int interval_leave(struct daxkv_store *store)
 {
+	int rc = 0;
+
+	/* Orders: the file's length and empty bitmaps, before a record that refers to them [I11].
+	 */
+	if (store->map.unsettled)
+		rc = commit_fence(store, "growing");
+	store->map.unsettled = false;
 	space_keep_end(&store->space);
 	store->wset.first = 0;
+	return rc;
 }
 
 /* words_moved - what the commit is to change of space is put elsewhere. Where the superblock's
@@ -169,8 +178,7 @@ static int words_moved(struct daxkv_store *store)
 		return 0;
 	if (store_lazy(store))
 		return commit_sync(store);
-	interval_leave(store);
-	return 0;
+	return interval_leave(store);
 }
 
 /* words_list - the words of space behind the own ones. */
@@ -454,7 +462,7 @@ static void interval_close(struct daxkv_store *store, uint64_t txn)
 	/* Pairs with store_super. */
 	store_release(&store->share->lazy, 0);
 	store_release(&store->share->interval.limbo_mark, 0);
-	interval_leave(store);
+	(void)interval_leave(store); /* the sync has settled what the file grew by */
 }
 
 int commit_sync(struct daxkv_store *store)
@@ -468,8 +476,10 @@ int commit_sync(struct daxkv_store *store)
 		return rc;
 	/* Orders: all pages born since S, before the record that makes them reachable [L4]. */
 	rc = commit_fence(store, "syncing");
-	if (!rc)
-		rc = kept_give(&k);
+	if (rc)
+		return rc;
+	store->map.unsettled = false;
+	rc = kept_give(&k);
 	if (rc)
 		return rc;
 	const size_t n = sync_words(store, w);
@@ -502,10 +512,8 @@ static bool reached(const struct daxkv_store *store)
 /* [L6] A durable commit is durable when it returns, by this. */
 int commit_lazy_end(struct daxkv_store *store, bool committed)
 {
-	if (!store_lazy(store)) {
-		interval_leave(store);
-		return 0;
-	}
+	if (!store_lazy(store))
+		return interval_leave(store);
 	if (!committed)
 		return 0;
 	if (store->lazy_txn && !reached(store))
@@ -608,8 +616,8 @@ int commit_lazy_space(struct daxkv_store *store)
 	if (rc)
 		return rc;
 	if (store->wset.first)
-		interval_leave(store);
-	return 0;
+		rc = interval_leave(store);
+	return rc;
 }
 
 int commit_lazy_clean(struct daxkv_store *store)

@@ -128,7 +128,8 @@ static bool image_make(bool always)
 {
 	uint8_t torn[WORDS_MAX * CRASH_WORD];
 	uint64_t hash = explore.allowed[0] ^ explore.nallowed;
-	uint64_t size = crash_pm.size_before && below(2) ? crash_pm.size_before : crash_pm.size;
+	const uint64_t other = crash_pm.size_before ? crash_pm.size_before : crash_pm.size_sure;
+	uint64_t size = other && below(2) ? other : crash_pm.size;
 	bool any_torn = false, any_older = false;
 
 	image_length(size);

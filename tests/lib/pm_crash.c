@@ -260,6 +260,7 @@ static int crash_fence(struct pm *pm)
 	point(POINT_FENCE);
 	if (fence_due(1))
 		return err_sys(fence_fail(), "fdatasync");
+	crash_pm.size_sure = 0;
 	for (size_t d = crash_pm.ndirty; d-- > 0;) {
 		uint32_t i = crash_pm.dirty[d];
 		struct crash_unit *u = &crash_pm.unit[i];
@@ -364,7 +365,7 @@ void crash_pm_cut(const uint8_t *image, uint64_t size)
 	for (uint64_t i = 0; i < CRASH_ROOM / crash_pm.granule; i++)
 		crash_pm.unit[i].stale = false;
 	crash_pm.size = size;
-	crash_pm.size_before = 0;
+	crash_pm.size_before = crash_pm.size_sure = 0;
 	crash_pm.epoch++;
 }
 
@@ -405,9 +406,31 @@ int __wrap_map_grow(struct map *map, uint64_t size)
 	sync_fails = false;
 	if (!rc && fstat(crash_pm.fd, &st) != 0)
 		die("fstat");
-	if (!rc)
+	if (!rc) {
 		grown((uint64_t)st.st_size);
+		crash_pm.size_sure = 0;
+	}
 	return rc;
+}
+
+/* The length is in doubt until a fence. One that a cut file may still have says nothing then. */
+int __wrap_map_grow_later(struct map *map, uint64_t size)
+{
+	const uint64_t sure = crash_pm.size_sure ? crash_pm.size_sure : crash_pm.size;
+	struct stat st;
+
+	if (crash_pm_override != &crash_pm_ops || size <= map->size)
+		return __real_map_grow_later(map, size);
+	crash_pm_look();
+	int rc = __real_map_grow_later(map, size);
+
+	if (!rc && fstat(crash_pm.fd, &st) != 0)
+		die("fstat");
+	if (rc || (uint64_t)st.st_size <= crash_pm.size)
+		return rc;
+	grown((uint64_t)st.st_size);
+	crash_pm.size_sure = sure;
+	return 0;
 }
 
 int __wrap_map_shrink(struct map *map, uint64_t size)
@@ -420,6 +443,7 @@ int __wrap_map_shrink(struct map *map, uint64_t size)
 	if (rc)
 		return rc;
 	crash_pm.shrinks++;
+	crash_pm.size_sure = 0;
 	units_forget(round_up(size, crash_pm.granule));
 	if (crash_pm.size > crash_pm.size_before)
 		crash_pm.size_before = crash_pm.size;

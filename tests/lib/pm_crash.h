@@ -17,8 +17,9 @@
  *
  * The layer is slid under the engine by the linker: pm_init is wrapped (-Wl,--wrap=pm_init), so the
  * engine needs no hook, and what opens and recovers the store runs on it like everything else.
- * map_grow and map_shrink are wrapped too: a file that grew is longer for good, one that was cut
- * may have its old length again after a crash. One layer at a time.
+ * map_grow and map_shrink are wrapped too: a file that grew is longer for good, or (map_grow_later)
+ * behind the next fence; one that was cut may have its old length again after a crash. One layer at
+ * a time.
  */
 #ifndef DAXKV_TEST_PM_CRASH_H
 #define DAXKV_TEST_PM_CRASH_H
@@ -52,6 +53,7 @@ struct crash_pm {
 	bool cached;
 	uint64_t size;        /* of the file */
 	uint64_t size_before; /* the length that a cut file may still have after a crash; 0: none */
+	uint64_t size_sure; /* the same of one that grew: what it had at the last fence; 0: none */
 	uint8_t *now, *seen, *durable;
 	struct crash_unit *unit;
 	uint32_t *dirty; /* units that have versions */
@@ -104,6 +106,8 @@ void __real_pm_init(struct pm *pm, const struct pm_ops *ops, int fd);
 void __wrap_pm_init(struct pm *pm, const struct pm_ops *ops, int fd);
 int __real_map_grow(struct map *map, uint64_t size);
 int __wrap_map_grow(struct map *map, uint64_t size);
+int __real_map_grow_later(struct map *map, uint64_t size);
+int __wrap_map_grow_later(struct map *map, uint64_t size);
 int __real_fsync(int fd);
 int __wrap_fsync(int fd);
 int __real_map_shrink(struct map *map, uint64_t size);

@@ -387,6 +387,47 @@ static void an_interval_takes_space_for_what_it_touched_only(void **state)
 	OK(daxkv_close(store));
 }
 
+/* grows - a lazy transaction with a value that the file has no room for. */
+static struct daxkv_txn *grows(struct daxkv_store *store)
+{
+	struct daxkv_val key = {4, "grow"}, value = {20 << 20, NULL};
+	struct daxkv_txn *txn;
+
+	OK(daxkv_txn_begin(store, NULL, DAXKV_TXN_LAZY, &txn));
+	OK(daxkv_put(txn, MAIN, &key, &value, DAXKV_RESERVE));
+	assert_true(store->map.unsettled);
+	return txn;
+}
+
+/* What the file grows by in an interval is made durable by the sync, and where there is none before
+ * anything durable refers to it [I11]. */
+static void growth_waits_for_the_sync(void **state)
+{
+	struct daxkv_store *store = store_open("grows", FILE_MODE);
+	struct daxkv_counters before, after;
+	(void)state;
+
+	daxkv_txn_abort(grows(store));
+	assert_false(store->map.unsettled);
+	OK(daxkv_close(store));
+	store = store_open("grows", FILE_MODE);
+	OK(put_in(store, 0, 0, 1));
+	daxkv_counters(store, &before);
+	OK(daxkv_txn_commit(grows(store)));
+	daxkv_counters(store, &after);
+	assert_true(after.grows > before.grows && after.fences == before.fences);
+	assert_true(store->map.unsettled);
+	OK(daxkv_sync(store));
+	assert_false(store->map.unsettled);
+	assert_int_equal(entries_cut("grows"), 2);
+	store->map.unsettled = true; /* as behind a process that died while the file grew */
+	OK(map_grow_later(&store->map, store->map.size));
+	assert_true(store->map.unsettled);
+	OK(map_grow(&store->map, store->map.size));
+	assert_false(store->map.unsettled);
+	OK(daxkv_close(store));
+}
+
 static void an_old_reader_keeps_its_snapshot_over_syncs(void **state)
 {
 	struct daxkv_store *store = store_open("reader", FILE_MODE), *other;
@@ -564,6 +605,7 @@ int main(void)
 	    cmocka_unit_test(what_is_written_into_the_lock_file_stays_there),
 	    cmocka_unit_test(a_sync_inside_a_transaction_is_of_those_before),
 	    cmocka_unit_test(an_interval_takes_space_for_what_it_touched_only),
+	    cmocka_unit_test(growth_waits_for_the_sync),
 	    cmocka_unit_test(an_old_reader_keeps_its_snapshot_over_syncs),
 	    cmocka_unit_test(a_writer_that_dies_between_two_words_is_whole),
 	    cmocka_unit_test(persistent_memory_is_always_durable),
