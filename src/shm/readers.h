@@ -70,6 +70,13 @@ static inline uint32_t share_lazy_mark(uint64_t file_id)
 	return (uint32_t)(file_id ^ file_id >> 32) | 1;
 }
 
+/* What the shadow superblock's words come to behind one commit. */
+struct shadow_sum {
+	uint64_t txn; /* SHADOW_NO_TXN: this is none */
+	uint64_t sum;
+};
+#define SHADOW_NO_TXN UINT64_MAX
+
 /* A lazy interval, while share->lazy says that it is open: what there is beside the superblock. */
 struct share_interval {
 	uint64_t synced; /* S: the newest commit that the file knows */
@@ -85,6 +92,9 @@ struct share_interval {
 	uint64_t since_ms;
 	/* limbo_next, + 1, as it was when the sync began that is running; 0: there is none */
 	uint64_t limbo_mark;
+	/* behind the newest commit that changed the superblock, and behind the one before; a writer
+	 * that died may have left one of a commit that never came to be (commit_shadow.c) */
+	struct shadow_sum sum[2];
 	uint64_t room; /* not 0: its place in the lock file has its space, and was made empty */
 };
 

@@ -41,7 +41,7 @@ struct share_file {
 	uint32_t lazy_mark; /* share_lazy_mark of the store */
 };
 
-#define SHARE_LAYOUT 10u /* the version of struct share */
+#define SHARE_LAYOUT 11u /* the version of struct share */
 
 /* share_mine - whether it is this version's, and the store's. */
 bool share_mine(const struct share *share, uint64_t file_id);

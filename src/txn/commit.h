@@ -113,6 +113,32 @@ int commit_lazy_space(struct daxkv_store *store);
 void commit_lazy_attach(struct daxkv_store *store);
 int commit_lazy_recover(struct daxkv_store *store, struct map *map, uint64_t *txn);
 
+/* ---- commit_shadow.c: the superblock as the newest lazy commit has it -------------------------
+ */
+
+#define SUPER_WORDS (FMT_SUPER_SIZE / FMT_WORD)
+#define SUPER_FIRST (offsetof(struct fmt_super, main_desc) / FMT_WORD)
+
+/* shadow_word, file_word - word i of the shadow, and of the file's superblock. */
+static inline uint64_t *shadow_word(const struct daxkv_store *store, size_t i)
+{
+	assert(i < SUPER_WORDS);
+	return (uint64_t *)(void *)store->share_file.lazy + i;
+}
+
+static inline const uint64_t *file_word(const struct daxkv_store *store, size_t i)
+{
+	return (const uint64_t *)(const void *)store->map.base + i;
+}
+
+/* commit_shadow_begin - the shadow is the file's superblock. commit_shadow_note - the words of the
+ * running transaction will be stored there; before its record. commit_shadow_sound - no other bytes
+ * have come there, as of commit txn. commit_shadow_forget - commits behind txn never came to be. */
+void commit_shadow_begin(struct daxkv_store *store);
+void commit_shadow_note(struct daxkv_store *store);
+bool commit_shadow_sound(const struct daxkv_store *store, uint64_t txn);
+void commit_shadow_forget(struct daxkv_store *store, uint64_t txn);
+
 /* commit_synced - the newest commit that the file knows. */
 static inline uint64_t commit_synced(const struct daxkv_store *store)
 {

@@ -26,8 +26,6 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#define SUPER_WORDS    (FMT_SUPER_SIZE / FMT_WORD)
-#define SUPER_FIRST    (offsetof(struct fmt_super, main_desc) / FMT_WORD)
 #define SYNC_WORDS     30u /* that fit a record without ranges */
 #define SYNC_OTHERS    3u  /* of them, that are not of directories */
 #define NUMBERS_BEHIND 1u  /* of a sync, behind S, modulo the ring */
@@ -35,18 +33,6 @@
 static_assert((FMT_RING_RECORD / FMT_WORD - FMT_REC_HEAD) / 2 >= SYNC_WORDS, "a sync's record");
 static_assert(SHARE_LAZY_SUPER == FMT_SUPER_SIZE, "the shadow superblock");
 static_assert(SHARE_LAZY_RING == FMT_RING_RECORD * FMT_RING_RECORDS, "the share's ring");
-
-/* shadow_word, file_word - word i of the superblocks. */
-static uint64_t *shadow_word(const struct daxkv_store *store, size_t i)
-{
-	assert(i < SUPER_WORDS);
-	return (uint64_t *)(void *)store->share_file.lazy + i;
-}
-
-static const uint64_t *file_word(const struct daxkv_store *store, size_t i)
-{
-	return (const uint64_t *)(const void *)store->map.base + i;
-}
 
 /* lazy_damaged - CORRUPT: what the lock file says of lazy commits cannot be. Nobody writes any
  * more, and who opens the store next believes the file alone. */
@@ -127,8 +113,7 @@ static void interval_open(struct daxkv_store *store)
 	store_relaxed(&iv->commits, 0);
 	store_relaxed(&iv->bytes, 0);
 	store_relaxed(&iv->since_ms, (uint64_t)clock_ms());
-	for (size_t i = 0; i < SUPER_WORDS; i++)
-		store_release(shadow_word(store, i), load_word(file_word(store, i)));
+	commit_shadow_begin(store);
 	/* Pairs with store_super. */
 	store_release(&store->share->lazy, store->share_file.lazy_mark);
 	store->space.shadow = (const void *)store->share_file.lazy;
@@ -299,6 +284,7 @@ int commit_lazy(struct daxkv_store *store, size_t ranges, bool *done)
 			commit_lazy_attach(store);
 		if (!store_lazy(store))
 			interval_open(store);
+		commit_shadow_note(store);
 		record_write(store, page, npages);
 		lazy_store(store);
 	} else {
@@ -409,7 +395,7 @@ static int shadow_sound(struct daxkv_store *store)
 		differ += load_word(shadow_word(store, i)) != load_word(file_word(store, i));
 	for (size_t i = 0; sound && i < FMT_DIR_WORDS; i++)
 		sound = load_word(&s->dir[i]) % page == 0 && load_word(&s->dir[i]) < size;
-	if (!sound || differ > SYNC_WORDS)
+	if (!sound || differ > SYNC_WORDS || !commit_shadow_sound(store, store->known))
 		return lazy_damaged(store);
 	if (size > load_word(&store->map.size)) {
 		int rc = map_extend(&store->map, size);
@@ -595,13 +581,15 @@ int commit_lazy_recover(struct daxkv_store *store, struct map *map, uint64_t *tx
 	for (unsigned int i = 0; i < FMT_RING_RECORDS; i++)
 		if (ring_read(&store->lazy_ring, i, &rec) && rec.txn > *txn && rec.txn > last.txn)
 			last = rec;
-	if (!last.txn)
-		return 0;
-	rc = record_store(store, map, &last);
-	if (rc)
-		return rc;
-	*txn = last.txn;
-	return 0;
+	if (last.txn) {
+		rc = record_store(store, map, &last);
+		*txn = last.txn;
+	}
+	if (!rc && !commit_shadow_sound(store, *txn))
+		rc = lazy_damaged(store);
+	if (!rc)
+		commit_shadow_forget(store, *txn);
+	return rc;
 }
 
 /* Pages that S has come back by a sync alone, and a lazy transaction copies more than a durable

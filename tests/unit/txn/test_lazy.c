@@ -335,6 +335,70 @@ static void what_is_written_into_the_lock_file_stays_there(void **state)
 	}
 }
 
+/* They are noticed also where they could be a superblock's: in a place that nothing looks at, as a
+ * page that the store once had, and behind a commit that has written over them. */
+static void plausible_bytes_in_the_lock_file_stay_there(void **state)
+{
+	struct daxkv_options o = FILE_MODE;
+	(void)state;
+
+	for (unsigned int i = 0; i < 4; i++) {
+		struct daxkv_store *store = store_open("plausible", o);
+		struct fmt_super *shadow = (void *)store->share_file.lazy;
+		const uint64_t before = ((const struct fmt_super *)store->map.base)->main_desc;
+
+		OK(put_in(store, DAXKV_TXN_DURABLE, 0, 10));
+		OK(put_in(store, 0, 10, 10));
+		assert_int_not_equal(shadow->main_desc, 0);
+		if (i == 0)
+			shadow->main_desc =
+			    before == shadow->main_desc ? before + store->page_size : before;
+		else if (i == 1)
+			shadow->dir[0] = shadow->main_desc;
+		else if (i == 2)
+			shadow->user_version++;
+		else
+			shadow->dir[1] += store->page_size;
+		if (i == 2) {
+			struct daxkv_txn *txn;
+
+			OK(daxkv_txn_begin(store, NULL, 0, &txn));
+			OK(daxkv_txn_set_user_version(txn, 7));
+			OK(daxkv_txn_commit(txn));
+		}
+		assert_int_equal(daxkv_sync(store), DAXKV_CORRUPT);
+		(void)daxkv_close(store);
+		store = store_open("plausible", o);
+		assert_int_equal(entries(store), 10);
+		OK(daxkv_check(store, NULL, NULL, NULL));
+		OK(daxkv_close(store));
+	}
+}
+
+/* A writer may die behind the sum of a commit whose record it has not written. */
+static void the_sum_of_a_commit_that_never_came_is_forgotten(void **state)
+{
+	struct daxkv_store *store = store_open("sums", FILE_MODE);
+	(void)state;
+
+	OK(put_in(store, DAXKV_TXN_DURABLE, 0, 10));
+	OK(put_in(store, 0, 10, 10));
+	const uint64_t txn = store->known;
+
+	store->wset.txn = txn + 1;
+	store->words.n = 0;
+	OK(words_add(&store->words, offsetof(struct fmt_super, user_version), 5));
+	commit_shadow_note(store);
+	assert_true(commit_shadow_sound(store, txn));
+	assert_false(commit_shadow_sound(store, txn + 1));
+	commit_shadow_forget(store, txn);
+	assert_true(commit_shadow_sound(store, txn + 1));
+	OK(put_in(store, 0, 20, 10));
+	OK(daxkv_sync(store));
+	assert_int_equal(entries_cut("sums"), 30);
+	OK(daxkv_close(store));
+}
+
 static void a_sync_inside_a_transaction_is_of_those_before(void **state)
 {
 	struct daxkv_store *store = store_open("inside", FILE_MODE);
@@ -603,6 +667,8 @@ int main(void)
 	    cmocka_unit_test_teardown(another_mount_believes_the_file_alone, unmount),
 	    cmocka_unit_test(after_a_failed_flush_the_last_sync_is_believed),
 	    cmocka_unit_test(what_is_written_into_the_lock_file_stays_there),
+	    cmocka_unit_test(plausible_bytes_in_the_lock_file_stay_there),
+	    cmocka_unit_test(the_sum_of_a_commit_that_never_came_is_forgotten),
 	    cmocka_unit_test(a_sync_inside_a_transaction_is_of_those_before),
 	    cmocka_unit_test(an_interval_takes_space_for_what_it_touched_only),
 	    cmocka_unit_test(growth_waits_for_the_sync),
