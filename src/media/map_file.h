@@ -15,6 +15,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* file_write - pwrite until all n bytes are written. 0 or errno. */
+int file_write(int fd, const uint8_t *p, uint64_t n, uint64_t off);
+
 /* file_length, file_cut, file_sync - fstat, ftruncate, fsync. 0 or errno. */
 int file_length(int fd, uint64_t *size);
 int file_cut(int fd, uint64_t size);
@@ -41,6 +44,8 @@ void file_exempt(int fd);
 /* file_copies - whether the filesystem may need new space for what is changed in place: by its
  * kind, and by what this file is exempted from. file_in_memory - tmpfs or ramfs. */
 bool file_copies(int fd);
+/* file_shares - whether another file has some of the file's blocks, too, as far as can be told. */
+bool file_shares(int fd);
 bool file_in_memory(int fd);
 
 /* file_nameless - a new file without a name, in the directory of path; -1 with errno, also where

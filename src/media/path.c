@@ -133,20 +133,26 @@ int path_error(int rc, const char *path)
 	return err_sys(rc, "%s", path);
 }
 
+char *path_dir(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (!slash)
+		return strdup(".");
+	if (slash == path)
+		return strdup("/");
+	return strndup(path, (size_t)(slash - path));
+}
+
 /* Asked before anything is made, so that the message is about the directory and not about a
  * temporary file in it. Somebody may change the directory behind this: it is for the text, and not
  * relied on. */
 int path_make_error(const char *path)
 {
-	const char *slash = strrchr(path, '/');
-	char *dir;
+	char *dir = path_dir(path);
 	struct stat st;
 	int rc = 0;
 
-	if (!slash)
-		dir = strdup(".");
-	else
-		dir = strndup(path, slash == path ? 1 : (size_t)(slash - path));
 	if (!dir)
 		return err_set(ENOMEM, "no memory for a file name");
 	if (stat(dir, &st) != 0)

@@ -13,6 +13,10 @@
  * text when links lead to each other; ENOMEM. */
 int path_follow(const char *path, char **out);
 
+/* path_dir - the directory that the last component of path lies in, "." for a path of one
+ * component; to be freed. NULL: there is no memory. */
+char *path_dir(const char *path);
+
 /* path_error - rc, the errno of a call that failed for path, with a text that names the directory
  * which is missing, is none, or may not be used. */
 int path_error(int rc, const char *path);

@@ -11,6 +11,7 @@
 #include "base/base.h"
 #include "base/err.h"
 #include "base/fds.h"
+#include "media/path.h"
 #include "shm/lock.h"
 
 #include <stdlib.h>
@@ -19,14 +20,9 @@
 /* dir_open - the directory of the path, noted in the lock; forks wait. 0 or errno. */
 static int dir_open(struct lock *lock, const char *path)
 {
-	const char *slash = strrchr(path, '/');
-	char *dir = NULL;
+	char *dir = path_dir(path);
 	int rc = 0;
 
-	if (slash)
-		dir = strndup(path, (size_t)(slash + 1 - path));
-	else
-		dir = strdup(".");
 	if (!dir)
 		return ENOMEM;
 	fds_hold();
