@@ -65,6 +65,7 @@ struct editline {
 	char *line;
 	size_t room;
 	bool terminal, interrupted;
+	volatile sig_atomic_t reading; /* the library reads keys */
 };
 
 /* Functions that libedit calls have nothing but its handle, and that has no place for more in all
@@ -279,6 +280,18 @@ void editline_close(struct editline *e)
 	free(e);
 }
 
+void editline_interrupt(void)
+{
+	const struct editline *e = open_one;
+	const char *text;
+
+	if (e == NULL || !e->reading)
+		return;
+	text = e->prompt;
+	(void)!write(STDOUT_FILENO, "\n", 1);
+	(void)!write(STDOUT_FILENO, text, strlen(text));
+}
+
 bool editline_edits(const struct editline *e)
 {
 	return e->terminal;
@@ -305,7 +318,9 @@ static enum editline_result edited(struct editline *e, size_t *size)
 	const char *line;
 
 	e->interrupted = false;
+	e->reading = 1;
 	line = e->lib.el_gets(e->el, &n);
+	e->reading = 0;
 	if (e->interrupted)
 		return EDITLINE_INTERRUPTED;
 	if (line == NULL || n <= 0) {

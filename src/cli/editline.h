@@ -25,6 +25,11 @@ void editline_close(struct editline *editline);
 /* editline_edits - whether a person is at a terminal, who sees a prompt and may make mistakes. */
 bool editline_edits(const struct editline *editline);
 
+/* editline_interrupt - for the handler of SIGINT: a new prompt, when the library reads keys. It
+ * shows its prompt before it takes control-C from the terminal, which until then sends the signal
+ * and throws the line away. */
+void editline_interrupt(void);
+
 /* editline_read - the next line, without its end; valid until the next call, and free to be
  * changed. EDITLINE_INTERRUPTED: the person wants a new line. EDITLINE_END: there is none; errno
  * tells why, 0: the input's end. */

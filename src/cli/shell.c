@@ -186,8 +186,12 @@ static int store_opened(struct call *call)
 
 static void interrupted(int number)
 {
+	int err = errno;
+
 	(void)number;
 	session_interrupt();
+	editline_interrupt();
+	errno = err;
 }
 
 /* lines_run - until the end; the status of the last line that failed, or of what ended it. */

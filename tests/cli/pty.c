@@ -158,7 +158,6 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: pty COMMAND [ARGUMENT...] <STEPS\n");
 		return 99;
 	}
-	setenv("TERM", "xterm", 1);
 	pid = forkpty(&term.fd, NULL, NULL, &size);
 	if (pid < 0) {
 		perror("forkpty");

@@ -95,7 +95,8 @@ ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0
 person() { # NAME STEPS: at a terminal
 	person_name=$1
 	printf '%s\n' "$2" >steps
-	if ASAN_OPTIONS=$ASAN_OPTIONS "$PTY" "$KV" shell s.kv <steps >"$log/terminal" 2>&1; then
+	if TERM=${terminal:-xterm} ASAN_OPTIONS=$ASAN_OPTIONS "$PTY" "$KV" shell s.kv \
+		<steps >"$log/terminal" 2>&1; then
 		passed=$((passed + 1))
 	else
 		failed=$((failed + 1))
@@ -143,13 +144,15 @@ $raw< \\x04"
 < exit\r
 > undone'
 	t "has changed nothing" test "$(kv get s.kv p)" = 1
-	TERM=dumb person "without a library" '> kv> 
+	terminal=dumb person "without a library" '> kv> 
 < get a\r
 > 1\r
 > kv> 
 < half
 > half
 < \x03
+> kv> 
+< more\x03
 > kv> 
 < get p\r
 > 1\r
@@ -169,6 +172,16 @@ $raw< \\x04"
 < \x03
 > kv> 
 < exit\r'
+		# The prompt is there before control-C is a key: then it is a signal.
+		for again in 1 2 3 4 5; do
+			person "control-C behind the prompt ($again)" '> kv> 
+< half\x03
+> kv> 
+< get a\r
+> 1\r
+> kv> 
+< exit\r'
+		done
 		person "lines can be edited, and given up" '> kv> 
 < get x\x7fa\r
 > 1\r
