@@ -116,65 +116,98 @@ static int count_for_all(struct daxkv_store *store, uint64_t *pages)
 	return rc;
 }
 
-/* used_pages - of the newest commit, and what the calling thread's own transaction has taken since.
- * Counting for all needs the writer's lock; when that is not to be had at once, or not to be taken,
- * this process counts for itself. That the lock was not to be had is no failure, so no message of
- * it is left. */
-static int used_pages(struct daxkv_store *store, uint64_t *pages)
+/* pages_counted - the number when the share has none. Counting for all needs the writer's lock;
+ * when that is not to be had at once, or not to be taken, this process counts for itself. That the
+ * lock was not to be had is no failure, so no message of it is left. Not inlined: it is needed
+ * once. */
+static __attribute__((noinline)) int pages_counted(struct daxkv_store *store, uint64_t *pages)
 {
-	const bool own = txn_writing(store);
+	/* with an external lock it may not be this one's to write; before recovered nobody has
+	 * written */
+	const bool may = !store->read_only && !store->external_lock && store->share->recovered &&
+	                 !txn_writing(store) && !store->share->panic;
 	struct err_saved before;
-	int rc = 0;
+	int rc = DAXKV_BUSY;
 
-	*pages = load_relaxed(&store->share->used_pages);
-	if (UNLIKELY(*pages == SHARE_NOT_COUNTED)) {
-		/* with an external lock it may not be this one's to write; before recovered nobody
-		 * has written */
-		const bool may = !store->read_only && !store->external_lock &&
-		                 store->share->recovered && !own && !store->share->panic;
-
-		err_save(&before);
-		rc = DAXKV_BUSY;
-		if (may)
-			rc = count_for_all(store, pages);
-		if (rc == DAXKV_BUSY) { /* not worth waiting for */
-			err_restore(&before);
-			rc = count_here(store, pages);
-		}
+	err_save(&before);
+	if (may)
+		rc = count_for_all(store, pages);
+	if (rc == DAXKV_BUSY) { /* not worth waiting for */
+		err_restore(&before);
+		rc = count_here(store, pages);
 	}
-	if (own)
-		*pages += (uint64_t)store->space.gained;
-	/* Others can write the share. */
-	*pages = min_u64(*pages, load_word(&store->map.size) >> __builtin_ctz(store->page_size));
 	return rc;
 }
 
-/* The cheap part of daxkv_info. */
-int daxkv_usage(struct daxkv_store *store, struct daxkv_usage *usage)
+/* pages_bounded - others can write the share: there are not more than the file has. */
+static inline uint64_t pages_bounded(const struct daxkv_store *store, uint64_t pages)
+{
+	return min_u64(pages, load_word(&store->map.size) >> __builtin_ctz(store->page_size));
+}
+
+/* used_pages - of the newest commit, and what the calling thread's own transaction has taken
+ * since. */
+static int used_pages(struct daxkv_store *store, uint64_t *pages)
+{
+	uint64_t used = load_relaxed(&store->share->used_pages);
+
+	if (UNLIKELY(used == SHARE_NOT_COUNTED)) {
+		int rc = pages_counted(store, &used);
+
+		if (rc)
+			return rc;
+	}
+	if (UNLIKELY(txn_writing(store)))
+		used += (uint64_t)store->space.gained;
+	*pages = pages_bounded(store, used);
+	return 0;
+}
+
+/* usage_fill - with so many pages in use. */
+static inline void usage_fill(const struct daxkv_store *store, uint64_t pages,
+                              struct daxkv_usage *usage)
+{
+	*usage = (struct daxkv_usage){
+	    .used_bytes = pages << __builtin_ctz(store->page_size),
+	    .last_txn = load_acquire(&store->share->published),
+	    .page_size = store->page_size,
+	    .readers_peak = share_high(store->share),
+	};
+}
+
+/* usage_far - the way that is always right. Not inlined: the common one calls nothing. */
+static __attribute__((noinline)) int usage_far(struct daxkv_store *store, struct daxkv_usage *usage)
 {
 	uint64_t pages;
-	int rc;
+	int rc = txn_own(store);
 
-	if (UNLIKELY(!store || !usage))
-		return err_set(EINVAL, "a store is needed, and a place for what there is to know");
-	rc = 0;
-	if (UNLIKELY(txn_forked(store)))
-		rc = txn_own(store);
 	if (rc)
 		return rc;
-	if (UNLIKELY(store->external_lock))
+	if (store->external_lock)
 		rc = commit_follow(store);
 	if (rc)
 		return rc;
 	rc = used_pages(store, &pages);
 	if (rc)
 		return rc;
-	*usage = (struct daxkv_usage){
-	    .used_bytes = pages * store->page_size,
-	    .last_txn = load_acquire(&store->share->published),
-	    .page_size = store->page_size,
-	    .readers_peak = share_high(store->share),
-	};
+	usage_fill(store, pages, usage);
+	return 0;
+}
+
+/* The cheap part of daxkv_info. Where nobody writes through this handle, and the pages are counted,
+ * it is a few loads. */
+int daxkv_usage(struct daxkv_store *store, struct daxkv_usage *usage)
+{
+	if (UNLIKELY(!store || !usage))
+		return err_set(EINVAL, "a store is needed, and a place for what there is to know");
+	if (UNLIKELY(txn_forked(store) || store->external_lock ||
+	             load_relaxed(&store->writer_thread)))
+		return usage_far(store, usage);
+	uint64_t pages = load_relaxed(&store->share->used_pages);
+
+	if (UNLIKELY(pages == SHARE_NOT_COUNTED))
+		return usage_far(store, usage);
+	usage_fill(store, pages_bounded(store, pages), usage);
 	return 0;
 }
 

@@ -131,6 +131,7 @@ int env_store_open(MDB_env *env, bool create, uint64_t size, mode_t mode)
 	rc = max_key_option(&env->max_key);
 	if (rc)
 		return rc;
+	env->stat = (struct stat_memo){0};
 	rc = daxkv_open(env->data, &o, &env->store);
 	if (!rc && env->max_key > daxkv_max_key_size(env->store))
 		env->max_key = daxkv_max_key_size(env->store);

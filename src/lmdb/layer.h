@@ -165,6 +165,14 @@ struct reader { /* on cache lines of its own: its thread writes to it at every t
 	MDB_txn txn; /* the handle */
 };
 
+/* The answer of mdb_env_stat as of one commit. Several threads may ask at once: the words are
+ * atomic, and belong together when version is the same even number before and behind them. */
+struct stat_memo {
+	uint64_t version;
+	uint64_t commit; /* 1 + its number; 0: none */
+	uint64_t depth, branch_pages, leaf_pages, overflow_pages, entries;
+};
+
 struct MDB_env {
 	/* set before or at open */
 	struct daxkv_store *store; /* NULL: not open */
@@ -185,10 +193,11 @@ struct MDB_env {
 	bool no_room; /* the store is empty and stays so: the map has no page for data */
 	bool verify;  /* read transactions compare checksums: DAXKV_VERIFY */
 	size_t mapsize;
-	uint64_t seen;     /* bytes that the file may have without having been resized by others */
-	uint64_t peeked;   /* atomic: readers' places before and after mdb_env_stat took one more */
-	size_t fits;       /* atomic: the commit that was last seen to have no more */
-	MDB_dbi n_handles; /* max_dbs + FIRST_NAMED, while open */
+	uint64_t seen;   /* bytes that the file may have without having been resized by others */
+	uint64_t peeked; /* atomic: readers' places before and after mdb_env_stat took one more */
+	size_t fits;     /* atomic: the commit that was last seen to have no more */
+	struct stat_memo stat;
+	MDB_dbi n_handles;                    /* max_dbs + FIRST_NAMED, while open */
 	MDB_dbi high_handle;                  /* used ones end here */
 	struct handle *handle;                /* n_handles; what is in them belongs to the mutex */
 	struct handle **by_name, **by_store;  /* buckets: used named handles; a power of two */

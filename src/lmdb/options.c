@@ -280,95 +280,184 @@ static unsigned int places_taken(const MDB_env *env, uint32_t places)
 	return places != (uint32_t)peeked ? places : before > own ? before : own;
 }
 
+/* map_grown - the map size of a store that grew past what was asked for: the file's. Not inlined: a
+ * large struct that is needed seldom. */
+static __attribute__((noinline)) int map_grown(const MDB_env *env, size_t *mapsize)
+{
+	struct daxkv_info info;
+	int rc = daxkv_info(env->store, &info);
+
+	if (!rc)
+		*mapsize = (size_t)info.file_size;
+	return err_of(rc);
+}
+
 int mdb_env_info(MDB_env *env, MDB_envinfo *arg)
 {
 	struct daxkv_usage usage;
-	struct daxkv_info info;
-	int rc;
 
-	if (!env || !arg || !env->store)
+	if (UNLIKELY(!env || !arg || !env->store))
 		return EINVAL;
-	rc = env_enter(env);
-	if (rc)
+	int rc = env_enter(env);
+
+	if (UNLIKELY(rc))
 		return rc;
 	rc = daxkv_usage(env->store, &usage);
-	if (rc)
+	if (UNLIKELY(rc))
 		return err_of(rc);
-	*arg = (MDB_envinfo){.me_mapsize = env->mapsize,
+	size_t mapsize = env->mapsize;
+
+	/* the limit is more than the map size, and takes time to compute */
+	if (UNLIKELY(mapsize < usage.used_bytes && mapsize_limit(mapsize) < usage.used_bytes)) {
+		rc = map_grown(env, &mapsize);
+		if (rc)
+			return rc;
+	}
+	const int shift = __builtin_ctz(usage.page_size);
+	const size_t pages = mapsize >> shift;
+	size_t last = 1;
+
+	if (usage.used_bytes > usage.page_size)
+		last = (usage.used_bytes >> shift) - 1;
+	if (UNLIKELY(pages && last >= pages)) /* programs subtract the one from the other */
+		last = pages - 1;
+	*arg = (MDB_envinfo){.me_mapsize = mapsize,
+	                     .me_last_pgno = last,
 	                     .me_last_txnid = (size_t)usage.last_txn,
 	                     .me_maxreaders = env->max_readers,
 	                     .me_numreaders = places_taken(env, usage.readers_peak)};
-	const int shift = __builtin_ctz(usage.page_size);
-
-	arg->me_last_pgno =
-	    usage.used_bytes > usage.page_size ? (usage.used_bytes >> shift) - 1 : 1;
-	if (mapsize_limit(arg->me_mapsize) <
-	    usage.used_bytes) { /* it grew past what was asked for */
-		rc = daxkv_info(env->store, &info);
-		if (rc)
-			return err_of(rc);
-		arg->me_mapsize = (size_t)info.file_size;
-	}
-	const size_t last = arg->me_mapsize >> shift;
-
-	if (last && arg->me_last_pgno >= last) /* programs subtract the one from the other */
-		arg->me_last_pgno = last - 1;
 	return 0;
 }
 
-static void stat_fill(const struct daxkv_db_stat *s, MDB_stat *arg)
+/* stat_of - LMDB's struct is the store's. */
+static_assert(sizeof(MDB_stat) == sizeof(struct daxkv_db_stat) &&
+                  offsetof(MDB_stat, ms_depth) == offsetof(struct daxkv_db_stat, depth) &&
+                  offsetof(MDB_stat, ms_branch_pages) ==
+                      offsetof(struct daxkv_db_stat, inner_pages) &&
+                  offsetof(MDB_stat, ms_leaf_pages) == offsetof(struct daxkv_db_stat, leaf_pages) &&
+                  offsetof(MDB_stat, ms_overflow_pages) ==
+                      offsetof(struct daxkv_db_stat, blob_pages) &&
+                  offsetof(MDB_stat, ms_entries) == offsetof(struct daxkv_db_stat, entries),
+              "MDB_stat");
+
+static inline struct daxkv_db_stat *stat_of(MDB_stat *arg)
 {
-	*arg = (MDB_stat){.ms_psize = s->page_size};
-	if (!s->entries)
-		return; /* LMDB has no pages for it */
-	arg->ms_depth = s->depth;
-	arg->ms_branch_pages = (size_t)s->inner_pages;
-	arg->ms_leaf_pages = (size_t)s->leaf_pages;
-	arg->ms_overflow_pages = (size_t)s->blob_pages;
-	arg->ms_entries = (size_t)s->entries;
+	return (struct daxkv_db_stat *)arg;
+}
+
+/* store_stat - of a database. LMDB has no pages for one without an entry. Errors of the store. */
+static inline int store_stat(struct daxkv_txn *txn, daxkv_db db, MDB_stat *arg)
+{
+	struct daxkv_db_stat *stat = stat_of(arg);
+	int rc = daxkv_db_stat(txn, db, stat);
+
+	if (UNLIKELY(rc))
+		return rc;
+	if (UNLIKELY(!stat->entries))
+		*stat = (struct daxkv_db_stat){.page_size = stat->page_size};
+	return 0;
+}
+
+/* memo_get - the numbers as of the newest commit. False: the memo has another one, or none, or is
+ * being written. */
+static inline bool memo_get(const struct stat_memo *memo, const struct daxkv_usage *usage,
+                            MDB_stat *arg)
+{
+	const uint64_t version = __atomic_load_n(&memo->version, __ATOMIC_ACQUIRE);
+
+	if (version % 2 || __atomic_load_n(&memo->commit, __ATOMIC_RELAXED) != usage->last_txn + 1)
+		return false;
+	const MDB_stat found = {
+	    .ms_psize = usage->page_size,
+	    .ms_depth = (unsigned int)__atomic_load_n(&memo->depth, __ATOMIC_RELAXED),
+	    .ms_branch_pages = __atomic_load_n(&memo->branch_pages, __ATOMIC_RELAXED),
+	    .ms_leaf_pages = __atomic_load_n(&memo->leaf_pages, __ATOMIC_RELAXED),
+	    .ms_overflow_pages = __atomic_load_n(&memo->overflow_pages, __ATOMIC_RELAXED),
+	    .ms_entries = __atomic_load_n(&memo->entries, __ATOMIC_RELAXED),
+	};
+
+	/* Pairs with the fence in memo_put: who read one of its words sees another version. */
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	if (__atomic_load_n(&memo->version, __ATOMIC_RELAXED) != version)
+		return false;
+	*arg = found;
+	return true;
+}
+
+/* memo_put - keep them. Nothing happens while another thread does. */
+static void memo_put(struct stat_memo *memo, uint64_t commit, const MDB_stat *arg)
+{
+	uint64_t version = __atomic_load_n(&memo->version, __ATOMIC_RELAXED);
+
+	if (version % 2 || !__atomic_compare_exchange_n(&memo->version, &version, version + 1,
+	                                                false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+		return;
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	__atomic_store_n(&memo->commit, commit + 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&memo->depth, arg->ms_depth, __ATOMIC_RELAXED);
+	__atomic_store_n(&memo->branch_pages, arg->ms_branch_pages, __ATOMIC_RELAXED);
+	__atomic_store_n(&memo->leaf_pages, arg->ms_leaf_pages, __ATOMIC_RELAXED);
+	__atomic_store_n(&memo->overflow_pages, arg->ms_overflow_pages, __ATOMIC_RELAXED);
+	__atomic_store_n(&memo->entries, arg->ms_entries, __ATOMIC_RELAXED);
+	__atomic_store_n(&memo->version, version + 2, __ATOMIC_RELEASE);
+}
+
+/* stat_read - by a transaction; usage is from before it. Not inlined: it is needed once a
+ * commit. */
+static __attribute__((noinline)) int stat_read(MDB_env *env, const struct daxkv_usage *usage,
+                                               MDB_stat *arg)
+{
+	struct daxkv_txn *txn;
+	int rc = daxkv_txn_begin(env->store, NULL, DAXKV_TXN_READ_ONLY, &txn);
+
+	if (rc)
+		return err_of(rc);
+	const uint64_t commit = daxkv_txn_id(txn);
+
+	rc = store_stat(txn, DAXKV_MAIN, arg);
+	daxkv_txn_abort(txn);
+	peek_note(env, usage->readers_peak);
+	if (rc)
+		return err_of(rc);
+	memo_put(&env->stat, commit, arg);
+	return 0;
 }
 
 int mdb_env_stat(MDB_env *env, MDB_stat *arg)
 {
 	struct daxkv_usage usage;
-	struct daxkv_db_stat s;
-	struct daxkv_txn *txn;
-	int rc;
 
-	if (!env || !arg || !env->store)
+	if (UNLIKELY(!env || !arg || !env->store))
 		return EINVAL;
-	rc = env_enter(env);
-	if (rc)
+	int rc = env_enter(env);
+
+	if (UNLIKELY(rc))
 		return rc;
 	rc = daxkv_usage(env->store, &usage);
-	if (rc)
+	if (UNLIKELY(rc))
 		return err_of(rc);
-	rc = daxkv_txn_begin(env->store, NULL, DAXKV_TXN_READ_ONLY, &txn);
-	if (rc)
-		return err_of(rc);
-	rc = daxkv_db_stat(txn, DAXKV_MAIN, &s);
-	daxkv_txn_abort(txn);
-	peek_note(env, usage.readers_peak);
-	if (!rc)
-		stat_fill(&s, arg);
-	return err_of(rc);
+	if (LIKELY(memo_get(&env->stat, &usage, arg)))
+		return 0;
+	return stat_read(env, &usage, arg);
 }
 
 int mdb_stat(MDB_txn *txn, MDB_dbi dbi, MDB_stat *arg)
 {
 	struct handle *handle = handle_of(txn, dbi);
-	struct daxkv_db_stat s = {.page_size = PAGE_SIZE};
 	int rc = 0;
 
-	if (!arg || !handle)
+	if (UNLIKELY(!arg || !handle))
 		return EINVAL;
-	if (txn->state)
+	if (UNLIKELY(txn->state))
 		return MDB_BAD_TXN;
-	if (txn_is_copy(txn) && (rc = txn_adopt(txn)))
+	if (txn_is_copy(txn))
+		rc = txn_adopt(txn);
+	if (UNLIKELY(rc))
 		return rc;
-	if (dbi != FREE_DBI)
-		rc = daxkv_db_stat(txn->inner, handle->db, &s);
-	if (!rc)
-		stat_fill(&s, arg);
-	return err_of(rc);
+	if (UNLIKELY(dbi == FREE_DBI)) {
+		*arg = (MDB_stat){.ms_psize = PAGE_SIZE};
+		return 0;
+	}
+	rc = store_stat(txn->inner, handle->db, arg);
+	return LIKELY(!rc) ? 0 : err_of(rc);
 }

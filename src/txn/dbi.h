@@ -101,10 +101,10 @@ struct dbi *own_next(const struct dbi_table *table, const struct dbi *entry);
 
 /* ---- dbi_state.c ----------------------------------------------------------------------------- */
 
-/* dbi_state_find - database db as txn sees it. See dbi_state below. dbi_state_any - the same
+/* dbi_state_find - database db as txn sees it. See dbi_state below. dbi_state_find_any - the same
  * without asking for comparators. */
 int dbi_state_find(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state);
-int dbi_state_any(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state);
+int dbi_state_find_any(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state);
 
 /* dbi_state_read - what a catalog entry says, and its descriptor, in the state's own order.
  * CORRUPT. */
@@ -179,23 +179,44 @@ static inline struct daxkv_val dbi_name_val(const struct dbstate *state)
 	return (struct daxkv_val){state->name_len, state->name};
 }
 
-/* dbi_state - database db as txn sees it. BAD_DB, CORRUPT, NEED_COMPARE, ENOMEM. */
-static inline int dbi_state(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state)
+/* dbi_state_here - the state of database db that needs no look at anything else; NULL: there is
+ * none. */
+static inline struct dbstate *dbi_state_here(const struct daxkv_txn *txn, daxkv_db db)
 {
 	uint32_t i = db & txn->store->dbis.mask;
 
 	/* What another thread that shares a read transaction made is seen whole, or not at all. */
-	if (LIKELY(i < load_acquire(&txn->ndb))) {
-		struct dbstate *s = txn->db[i];
+	if (UNLIKELY(i >= load_acquire(&txn->ndb)))
+		return NULL;
+	struct dbstate *s = txn->db[i];
 
-		if (LIKELY(s && load_acquire(&s->generation) == txn->generation &&
-		           s->handle == db && load_relaxed(&s->entry->number) == db &&
-		           !(s->flags & (DAXKV_OWN_COMPARE | DAXKV_OWN_DUP_COMPARE)))) {
-			*state = s;
-			return 0;
-		}
-	}
-	return dbi_state_find(txn, db, state);
+	if (LIKELY(s && load_acquire(&s->generation) == txn->generation && s->handle == db &&
+	           load_relaxed(&s->entry->number) == db &&
+	           !(s->flags & (DAXKV_OWN_COMPARE | DAXKV_OWN_DUP_COMPARE))))
+		return s;
+	return NULL;
+}
+
+/* dbi_state - database db as txn sees it. BAD_DB, CORRUPT, NEED_COMPARE, ENOMEM. */
+static inline int dbi_state(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state)
+{
+	struct dbstate *s = dbi_state_here(txn, db);
+
+	if (UNLIKELY(!s))
+		return dbi_state_find(txn, db, state);
+	*state = s;
+	return 0;
+}
+
+/* dbi_state_any - the same without asking for comparators. */
+static inline int dbi_state_any(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state)
+{
+	struct dbstate *s = dbi_state_here(txn, db);
+
+	if (UNLIKELY(!s))
+		return dbi_state_find_any(txn, db, state);
+	*state = s;
+	return 0;
 }
 
 #endif

@@ -54,6 +54,7 @@ int dbi_state_read(struct daxkv_txn *txn, const struct fmt_db *catalog, struct d
 	s->since = catalog->since;
 	s->flags = says.flags;
 	s->changed = false;
+	s->levels = 0;
 	dbi_state_order(s, says.flags);
 	s->tree = (struct tree){
 	    .view = v,
@@ -250,7 +251,7 @@ static int state_current(struct daxkv_txn *txn, daxkv_db db, uint32_t i)
 
 /* For those that set a comparator, or ask for flags, without needing the order. Threads that share
  * a read transaction come here one after the other. */
-int dbi_state_any(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state)
+int dbi_state_find_any(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state)
 {
 	const struct dbi_table *t = &txn->store->dbis;
 	uint32_t i = db & t->mask;
@@ -273,7 +274,7 @@ int dbi_state_any(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state)
 int dbi_state_find(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state)
 {
 	struct dbstate *s;
-	int rc = dbi_state_any(txn, db, &s);
+	int rc = dbi_state_find_any(txn, db, &s);
 
 	if (rc)
 		return rc;

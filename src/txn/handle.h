@@ -144,6 +144,9 @@ struct dbstate {
 	uint32_t flags;
 	const struct dbi *entry; /* of handle */
 	struct tree tree;
+	/* atomic, a read transaction's: 1 + the tree's levels, when those and the numbers in tree
+	 * were read; else 0 */
+	uint32_t levels;
 	struct tree tallies; /* see tree_tally.c */
 	struct order order;
 	struct order tally_order; /* that of the keys */

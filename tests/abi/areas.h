@@ -59,5 +59,6 @@ void area_file(void);
 void area_process(void);
 void area_fork(void);
 void area_sync(void);
+void area_asked(void);
 
 #endif

@@ -192,11 +192,56 @@ static void pages_in_use_are_no_more_than_there_are(void **state)
 	store_done(store);
 }
 
+static uint64_t entries(struct daxkv_txn *txn)
+{
+	struct daxkv_db_stat stat = {0};
+
+	OK(daxkv_db_stat(txn, MAIN, &stat));
+	return stat.entries;
+}
+
+/* What a read transaction has said of a database it says again, and in its next snapshot something
+ * else. Caught: dbi_state_read that keeps levels; daxkv_db_stat with those of another state. */
+static void a_snapshots_numbers_stay(void **state)
+{
+	struct daxkv_db_stat first, again;
+	struct daxkv_store *other;
+	struct daxkv_txn *txn, *clone;
+	(void)state;
+
+	store = store_new("said", 512);
+	other = store_again("said");
+	txn = begin_reading(store);
+	assert_int_equal(entries(txn), 0);
+	assert_int_equal(entries(txn), 0);
+	puts_some(other, 0, 500);
+	assert_int_equal(entries(txn), 0);
+	daxkv_txn_reset(txn);
+	assert_int_equal(daxkv_db_stat(txn, MAIN, &first), DAXKV_BAD_TXN);
+	OK(daxkv_txn_renew(txn));
+	OK(daxkv_db_stat(txn, MAIN, &first));
+	assert_int_equal(first.entries, 500);
+	assert_true(first.depth > 1 && first.leaf_pages > 1);
+	OK(daxkv_txn_clone(txn, &clone));
+	puts_some(store, 500, 500);
+	OK(daxkv_db_stat(txn, MAIN, &again));
+	assert_memory_equal(&first, &again, sizeof first);
+	assert_int_equal(entries(clone), 500);
+	daxkv_txn_abort(clone);
+	daxkv_txn_abort(txn);
+	txn = begin_reading(store);
+	assert_int_equal(entries(txn), 1000);
+	daxkv_txn_abort(txn);
+	OK(daxkv_close(other));
+	store_done(store);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(numbers_asked_for_beside_a_writer), TEST(pages_in_use_are_counted_once),
-	    TEST(pages_in_use_beside_a_writer), TEST(pages_in_use_are_no_more_than_there_are)};
+	    TEST(a_snapshots_numbers_stay), TEST(numbers_asked_for_beside_a_writer),
+	    TEST(pages_in_use_are_counted_once), TEST(pages_in_use_beside_a_writer),
+	    TEST(pages_in_use_are_no_more_than_there_are)};
 
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }
