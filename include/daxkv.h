@@ -331,8 +331,8 @@ int daxkv_txn_set_user_version(struct daxkv_txn *txn, uint64_t value);
 int daxkv_txn_clone(struct daxkv_txn *txn, struct daxkv_txn **clone);
 
 /* daxkv_txn_id - the number of the snapshot that is read, or of the commit that will be made;
- * transactions that share a commit (GROUP_COMMIT) have one number. daxkv_txn_store - the
- * transaction's store. */
+ * transactions that share a commit (GROUP_COMMIT) have one number, and behind a lazy commit numbers
+ * are left out, up to 64 at each. daxkv_txn_store - the transaction's store. */
 uint64_t daxkv_txn_id(const struct daxkv_txn *txn);
 struct daxkv_store *daxkv_txn_store(const struct daxkv_txn *txn);
 

@@ -85,7 +85,7 @@ int commit_checkpoint(struct daxkv_store *store);
  * lazy, or has found an interval open: it gets another number, and does not change what the file's
  * superblock reaches: pages born before wset.first, which is not 0 from here on. Errors: PANIC,
  * CORRUPT. commit_lazy_end - it ends; where it has committed, it makes a sync, when it was to be
- * durable or a bound is reached. Errors: those of commit_sync. */
+ * durable or a bound is reached. Errors: PANIC alone, because the commit is seen already. */
 int commit_lazy_begin(struct daxkv_store *store, bool lazy);
 int commit_lazy_end(struct daxkv_store *store, bool committed);
 

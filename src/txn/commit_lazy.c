@@ -495,6 +495,22 @@ static bool reached(const struct daxkv_store *store)
 	return (uint64_t)clock_ms() - iv->since_ms >= b->ms;
 }
 
+/* sync_failed - the commit is seen, and its sync failed. One that may stay lazy does, and the next
+ * commit tries again. A durable one must not return an error that says "nothing was kept", and what
+ * others see is not to be written on: PANIC. */
+static int sync_failed(struct daxkv_store *store, int rc)
+{
+	int why = rc == DAXKV_CORRUPT ? EUCLEAN : ENOSPC;
+
+	if (rc == DAXKV_PANIC)
+		return rc;
+	if (store->lazy_txn && rc != DAXKV_CORRUPT)
+		return 0;
+	if (rc > 0)
+		why = rc;
+	return commit_fence_failed(store, "syncing a commit that is seen", why);
+}
+
 /* [L6] A durable commit is durable when it returns, by this. */
 int commit_lazy_end(struct daxkv_store *store, bool committed)
 {
@@ -504,7 +520,9 @@ int commit_lazy_end(struct daxkv_store *store, bool committed)
 		return 0;
 	if (store->lazy_txn && !reached(store))
 		return 0;
-	return commit_sync(store);
+	const int rc = commit_sync(store);
+
+	return LIKELY(!rc) ? 0 : sync_failed(store, rc);
 }
 
 /* ---- what another process left --------------------------------------------------------------- */

@@ -375,6 +375,53 @@ static void plausible_bytes_in_the_lock_file_stay_there(void **state)
 	}
 }
 
+/* A commit that is seen already does not return an error that says that nothing was kept. */
+static void a_commit_whose_sync_fails_is_unknown_or_lazy(void **state)
+{
+	struct daxkv_options o = FILE_MODE;
+	(void)state;
+
+	for (unsigned int i = 0; i < 2; i++) {
+		struct daxkv_store *store = store_open("fails", o);
+
+		OK(put_in(store, DAXKV_TXN_DURABLE, 0, 10));
+		OK(put_in(store, 0, 10, 10));
+		store->share_file.lazy[SHARE_LAZY_SUPER - 1] ^= 1;
+		if (i)
+			store->lazy_bounds.commits = 1;
+		assert_int_equal(put_in(store, i ? 0 : DAXKV_TXN_DURABLE, 20, 10), DAXKV_PANIC);
+		assert_int_equal(entries(store), 30);
+		assert_int_equal(put_in(store, 0, 30, 10), DAXKV_PANIC);
+		(void)daxkv_close(store);
+		store = store_open("fails", o);
+		assert_int_equal(entries(store), 10);
+		OK(daxkv_close(store));
+	}
+}
+
+/* Where this process cannot map all that the newest commit uses, it makes no sync: the bound waits
+ * for the next commit, and a durable commit cannot wait. */
+static void a_bound_that_cannot_be_kept_waits(void **state)
+{
+	struct daxkv_store *store = store_open("waits", FILE_MODE);
+	(void)state;
+
+	OK(put_in(store, DAXKV_TXN_DURABLE, 0, 1000));
+	OK(put_in(store, 0, 0, 1000));
+	store->lazy_bounds.commits = 1;
+	store->lazy_txn = true;
+	const uint64_t reserve = store->map.reserve;
+
+	store->map.size -= store->page_size;
+	store->map.reserve = store->map.size;
+	assert_int_equal(commit_lazy_end(store, true), 0);
+	store->lazy_txn = false;
+	assert_int_equal(commit_lazy_end(store, true), DAXKV_PANIC);
+	store->map.reserve = reserve;
+	store->map.size += store->page_size;
+	(void)daxkv_close(store);
+}
+
 /* A writer may die behind the sum of a commit whose record it has not written. */
 static void the_sum_of_a_commit_that_never_came_is_forgotten(void **state)
 {
@@ -668,6 +715,8 @@ int main(void)
 	    cmocka_unit_test(after_a_failed_flush_the_last_sync_is_believed),
 	    cmocka_unit_test(what_is_written_into_the_lock_file_stays_there),
 	    cmocka_unit_test(plausible_bytes_in_the_lock_file_stay_there),
+	    cmocka_unit_test(a_commit_whose_sync_fails_is_unknown_or_lazy),
+	    cmocka_unit_test(a_bound_that_cannot_be_kept_waits),
 	    cmocka_unit_test(the_sum_of_a_commit_that_never_came_is_forgotten),
 	    cmocka_unit_test(a_sync_inside_a_transaction_is_of_those_before),
 	    cmocka_unit_test(an_interval_takes_space_for_what_it_touched_only),
