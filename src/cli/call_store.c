@@ -262,6 +262,19 @@ int store_commit(struct call *call)
 	return err == 0 ? EXIT_OK : call_fail(call, err, "cannot commit");
 }
 
+/* The commits of a session are its lines' own. */
+bool store_lazy(struct call *call)
+{
+	return call->session == NULL && daxkv_set_durability(call->store, DAXKV_LAZY) == 0;
+}
+
+int store_sync(struct call *call)
+{
+	const int err = daxkv_sync(call->store);
+
+	return err == 0 ? EXIT_OK : call_fail(call, err, "cannot make what was committed durable");
+}
+
 int store_next_db(struct call *call)
 {
 	int err;

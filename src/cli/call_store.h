@@ -44,6 +44,11 @@ int store_write(struct call *call);
 /* store_commit - make the running write transaction durable. */
 int store_commit(struct call *call);
 
+/* store_lazy - commits wait for a store_sync from here on; false: they cannot. store_sync - make
+ * them durable. An exit status. */
+bool store_lazy(struct call *call);
+int store_sync(struct call *call);
+
 /* store_next_db - give the selected database's handle back, so that any number can be visited.
  * Cursors must be closed and pointers into the store forgotten: the read transaction takes a new
  * snapshot. */

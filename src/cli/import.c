@@ -245,8 +245,12 @@ int run_import(struct call *call)
 		status = store_open(call, DAXKV_CREATE | DAXKV_EXCLUSIVE, NULL);
 		call->half = true;
 	}
+	const bool lazy = status == EXIT_OK && store_lazy(call);
+
 	if (status == EXIT_OK)
 		status = import_all(&im);
+	if (status == EXIT_OK && lazy)
+		status = store_sync(call);
 	if (im.txn != NULL)
 		im.lmdb.mdb_txn_abort(im.txn);
 	lmdb_end(&im.lmdb);

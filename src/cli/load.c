@@ -20,6 +20,17 @@
 #define BATCH_STEP    1000u /* entries: so often it is looked whether the batch shall end */
 #define SHOW_SECONDS  0.2
 
+/* durable - how many entries of those that were committed are, now. BUSY: in a transaction, where
+ * all are. */
+static uint64_t durable(const struct load *load)
+{
+	int err = 0;
+
+	if (load->lazy && load->committed)
+		err = daxkv_sync(load->call->store);
+	return err == 0 || err == DAXKV_BUSY ? load->committed : 0;
+}
+
 /* ---- lines ----------------------------------------------------------------------------------- */
 
 /* line_first - what the first line tells of the text: a byte order mark is no part of it. False,
@@ -93,7 +104,7 @@ int load_bad_line(const struct load *load, const struct load_input *input, const
 {
 	return call_fail_as(load->call, EXIT_USAGE,
 	                    "%s: line %" PRIu64 ": %s (%" PRIu64 " entries of it are durable)",
-	                    input->path, input->number, what, load->durable);
+	                    input->path, input->number, what, durable(load));
 }
 
 /* ---- batches --------------------------------------------------------------------------------- */
@@ -114,9 +125,9 @@ static void show_progress(struct load *load, bool last)
 		return;
 	seconds = seconds_since(&load->start, &now);
 	load->shown = now;
-	fprintf(stderr, "\r%" PRIu64 " entries, %.1f MiB, %.0f entries/s  %s", load->durable,
-	        (double)load->durable_bytes / (1 << 20),
-	        seconds > 0 ? (double)load->durable / seconds : 0.0, last ? "\n" : "");
+	fprintf(stderr, "\r%" PRIu64 " entries, %.1f MiB, %.0f entries/s  %s", load->committed,
+	        (double)load->committed_bytes / (1 << 20),
+	        seconds > 0 ? (double)load->committed / seconds : 0.0, last ? "\n" : "");
 }
 
 /* database_select - open the database that the entries are for, in the running transaction. */
@@ -158,7 +169,7 @@ static int put_some(struct load *load, size_t n, bool *smaller)
 		if (err != 0) {
 			snprintf(what, sizeof what,
 			         "cannot put '%s'; %" PRIu64 " entries are durable",
-			         bytes_text(&key, text, sizeof text), load->durable);
+			         bytes_text(&key, text, sizeof text), durable(load));
 			return call_fail(call, err, what);
 		}
 		load->data_put += r->key_size + r->value_size;
@@ -189,17 +200,17 @@ static int store_gathered(struct load *load)
 	return status == EXIT_OK ? put_gathered(load) : status;
 }
 
-/* committed - n entries of so many bytes became durable. */
+/* committed - n entries of so many bytes are: durable, when they are acknowledged. */
 static int committed(struct load *load, uint64_t n, uint64_t bytes)
 {
-	load->durable += n;
-	load->durable_bytes += bytes;
+	load->committed += n;
+	load->committed_bytes += bytes;
 	load->entries -= n;
 	load->bytes -= bytes;
 	show_progress(load, false);
 	if (!load->call->opt.ack || n == 0)
 		return EXIT_OK;
-	printf("%" PRIu64 "\n", load->durable);
+	printf("%" PRIu64 "\n", load->committed);
 	return call_output(load->call, true);
 }
 
@@ -264,19 +275,25 @@ int load_room(struct load *load, uint64_t size)
 	return status == EXIT_OK ? store_gathered(load) : status;
 }
 
+/* waits - whether the next entry has to be waited for. */
+static bool waits(const struct load *load)
+{
+	struct pollfd input = {.fd = load->fd, .events = POLLIN};
+
+	return load->fd >= 0 && poll(&input, 1, 0) == 0;
+}
+
 /* due - whether the batch ends here: it is full, or, where its size was not given, the entries in
  * it have waited, or would have to wait for more input. */
 static bool due(struct load *load)
 {
-	struct pollfd input = {.fd = load->fd, .events = POLLIN};
 	struct timespec now;
 
 	if (load->entries >= load->batch_entries || load->bytes >= load->batch_bytes)
 		return true;
 	if (load->call->opt.batch != 0 || load->entries % BATCH_STEP != 0)
 		return false;
-	return seconds_since(&load->began, &now) >= BATCH_SECONDS ||
-	       (load->fd >= 0 && poll(&input, 1, 0) == 0);
+	return seconds_since(&load->began, &now) >= BATCH_SECONDS || waits(load);
 }
 
 int load_added(struct load *load, uint64_t size)
@@ -285,7 +302,12 @@ int load_added(struct load *load, uint64_t size)
 		clock_gettime(CLOCK_MONOTONIC, &load->began);
 	load->entries++;
 	load->bytes += size;
-	return due(load) ? load_commit(load) : EXIT_OK;
+	if (!due(load))
+		return EXIT_OK;
+	const int status = load_commit(load);
+
+	/* what was loaded is no less durable while an input is silent */
+	return status == EXIT_OK && load->lazy && waits(load) ? store_sync(load->call) : status;
 }
 
 /* room_for - have *list hold want more elements of size bytes behind the n that are there. */
@@ -449,6 +471,7 @@ static int load_all(struct load *load, struct load_input *input, enum load_forma
 	}
 	if (status != EXIT_OK)
 		return status;
+	load->lazy = !call->opt.ack && store_lazy(call);
 	clock_gettime(CLOCK_MONOTONIC, &load->start);
 	if (format == FORMAT_DIR)
 		status = load_dir(load, call->operands[0]);
@@ -458,6 +481,8 @@ static int load_all(struct load *load, struct load_input *input, enum load_forma
 		status = load_tsv(load, input);
 	if (status == EXIT_OK)
 		status = load_commit(load);
+	if (status == EXIT_OK && load->lazy)
+		status = store_sync(call);
 	show_progress(load, true);
 	return status;
 }

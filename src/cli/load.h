@@ -7,6 +7,8 @@
  * a second old, or the input has no more at the moment; so a fast input has large transactions.
  * None is running while more input is waited for, so that other writers go on. A file of more than
  * 16 MiB is stored as it is read, and a batch of more than that goes into its transaction by parts.
+ * Commits are lazy where nobody is told of each: a sync comes at the end, and before a number of
+ * durable entries is printed.
  * What was committed stays, whatever comes later: the failure's message says how many entries that
  * is.
  */
@@ -34,7 +36,8 @@ struct load {
 	unsigned int db_flags;               /* it is made with */
 	uint64_t batch_entries, batch_bytes; /* limits of a transaction */
 	uint64_t entries, bytes;             /* in the running transaction, or gathered for it */
-	uint64_t durable, durable_bytes;     /* committed by this call */
+	uint64_t committed, committed_bytes; /* by this call */
+	bool lazy;                           /* they wait for a sync */
 	bool progress, started;              /* started: a database was chosen */
 	bool by_parts; /* what was gathered is stored when it is much, in a transaction that goes on
 	                */
@@ -68,7 +71,7 @@ int load_bad_line(const struct load *load, const struct load_input *input, const
  * made with flags when missing: at the next load_commit at the latest. */
 int load_database(struct load *load, const struct daxkv_val *name, unsigned int flags);
 
-/* load_commit - what was loaded so far becomes durable. An exit status. */
+/* load_commit - what was loaded so far is committed. An exit status. */
 int load_commit(struct load *load);
 
 /* load_put - add one entry, of which a copy is made, to the batch. An exit status. */

@@ -49,6 +49,12 @@ t "again, replacing" traced fences load a.kv in.tsv --batch 1 --ack --pmem file
 t "the same" one_each 1000 fences
 t "commits of 100 entries" traced fences load a.kv in.tsv --batch 100 --ack --pmem file
 t "the same" one_each 10 fences
+traced_load() { # one commit in ten entries
+	traced fences load b.kv in.tsv --batch 10 --pmem file
+}
+t "100 commits without acknowledgements" traced_load
+t "wait for the disk at the end alone" test "$(grep -c fence fences)" -le 9
+t "all of them are there" test "$("$KV" count b.kv)" = 1000
 t "one put" traced fences put a.kv k v --pmem file
 t "its fence, one before it and two to close" test "$(grep -c fence fences)" -le 4
 for command in 'get k' scan dump list stat info check; do

@@ -13,7 +13,7 @@ Two kinds of mutants:
 
 Each is built from one changed file and the objects in BUILD, and meets, until one fails: short runs
 of the explorer, the unit tests, long runs of the explorer; or, where its file says "run: model",
-the model test; with "run: lazy", the explorer with lazy commits and the unit test of these. The list ends with the score; the exit status is 0 when every survivor is named in
+the model test; with "run: lazy", the explorer with lazy commits and the unit tests of these. The list ends with the score; the exit status is 0 when every survivor is named in
 tests/crash/mutants/survivors, with its reason.
 """
 import argparse
@@ -48,6 +48,7 @@ CRASH_LONG = crash_runs(2500, (10, 5, 13), (64,)) + crash_runs(2500, (5, 13), (4
 CRASH_LONG += crash_runs(5000, (8, 9, 11, 16, 20), (64,)) + crash_runs(4000, (8, 9), (4096, 512))
 LAZY_SHORT = crash_runs(800, (1, 5), (4096, 512), 60)
 LAZY_LONG = crash_runs(2000, (9, 12, 13, 21), (4096, 512), 50)
+LAZY_UNITS = ("lazy", "lazy_share", "lazy_space")
 MODEL_RUNS = [f"--no-lmdb --ops 60000 --page-size 512 --seed {seed}" for seed in (1, 2, 3, 4)]
 # The unit tests that look at what is stored and when; the likeliest first.
 UNIT_FIRST = ("rules", "recover", "ring", "commit", "space", "leaf", "wset", "store", "share")
@@ -198,7 +199,8 @@ def steps_of(mutant, build):
     short, long, lazy_short, lazy_long = ([("crash", crash, run) for run in runs] for runs in
             (CRASH_SHORT, CRASH_LONG, LAZY_SHORT, LAZY_LONG))
     if mutant.run == "lazy":
-        return lazy_short + [("unit", lambda: unit("lazy"), "")] + lazy_long
+        lazy_units = [("unit", lambda name=name: unit(name), "") for name in LAZY_UNITS]
+        return lazy_short + lazy_units + lazy_long
     return short + lazy_short + units + long + lazy_long
 
 

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Lazy commits whose part of the lock file others have written to, and syncs that fail. */
+#include "lazy_store.h"
+
+/* Others may write into the lock file. Their bytes become neither the file's superblock nor a sync
+ * that nobody asked for. */
+static void what_is_written_into_the_lock_file_stays_there(void **state)
+{
+	static const size_t word[] = {offsetof(struct fmt_super, main_desc),
+	                              offsetof(struct fmt_super, size),
+	                              offsetof(struct fmt_super, dir)};
+	struct daxkv_options o = FILE_MODE;
+	(void)state;
+
+	for (size_t i = 0; i < sizeof word / sizeof *word; i++) {
+		struct daxkv_store *store = store_open("wild", o);
+
+		OK(put_in(store, 0, 0, 10));
+		OK(daxkv_sync(store));
+		OK(put_in(store, 0, 10, 10));
+		memset(store->share_file.lazy + word[i], 0x11, 8);
+		assert_int_equal(daxkv_sync(store), DAXKV_CORRUPT);
+		assert_non_null(strstr(daxkv_errmsg(), "wild-lock is damaged"));
+		(void)daxkv_close(store);
+		store = store_open("wild", o);
+		assert_int_equal(entries(store), 10);
+		OK(daxkv_check(store, NULL, NULL, NULL));
+		store->share->lazy = 1; /* no interval is open */
+		OK(daxkv_sync(store));
+		OK(put_in(store, 0, 0, 10));
+		OK(daxkv_close(store));
+		assert_int_equal(entries_cut("wild"), 10);
+	}
+}
+
+/* They are noticed also where they could be a superblock's: in a place that nothing looks at, as a
+ * page that the store once had, and behind a commit that has written over them. */
+static void plausible_bytes_in_the_lock_file_stay_there(void **state)
+{
+	struct daxkv_options o = FILE_MODE;
+	(void)state;
+
+	for (unsigned int i = 0; i < 4; i++) {
+		struct daxkv_store *store = store_open("plausible", o);
+		struct fmt_super *shadow = (void *)store->share_file.lazy;
+		const uint64_t before = ((const struct fmt_super *)store->map.base)->main_desc;
+
+		OK(put_in(store, DAXKV_TXN_DURABLE, 0, 10));
+		OK(put_in(store, 0, 10, 10));
+		assert_int_not_equal(shadow->main_desc, 0);
+		if (i == 0)
+			shadow->main_desc =
+			    before == shadow->main_desc ? before + store->page_size : before;
+		else if (i == 1)
+			shadow->dir[0] = shadow->main_desc;
+		else if (i == 2)
+			shadow->user_version++;
+		else
+			shadow->dir[1] += store->page_size;
+		if (i == 2) {
+			struct daxkv_txn *txn;
+
+			OK(daxkv_txn_begin(store, NULL, 0, &txn));
+			OK(daxkv_txn_set_user_version(txn, 7));
+			OK(daxkv_txn_commit(txn));
+		}
+		assert_int_equal(daxkv_sync(store), DAXKV_CORRUPT);
+		(void)daxkv_close(store);
+		store = store_open("plausible", o);
+		assert_int_equal(entries(store), 10);
+		OK(daxkv_check(store, NULL, NULL, NULL));
+		OK(daxkv_close(store));
+	}
+}
+
+/* A commit that is seen already does not return an error that says that nothing was kept. */
+static void a_commit_whose_sync_fails_is_unknown_or_lazy(void **state)
+{
+	struct daxkv_options o = FILE_MODE;
+	(void)state;
+
+	for (unsigned int i = 0; i < 2; i++) {
+		struct daxkv_store *store = store_open("fails", o);
+
+		OK(put_in(store, DAXKV_TXN_DURABLE, 0, 10));
+		OK(put_in(store, 0, 10, 10));
+		store->share_file.lazy[SHARE_LAZY_SUPER - 1] ^= 1;
+		if (i)
+			store->lazy_bounds.commits = 1;
+		assert_int_equal(put_in(store, i ? 0 : DAXKV_TXN_DURABLE, 20, 10), DAXKV_PANIC);
+		assert_int_equal(entries(store), 30);
+		assert_int_equal(put_in(store, 0, 30, 10), DAXKV_PANIC);
+		(void)daxkv_close(store);
+		store = store_open("fails", o);
+		assert_int_equal(entries(store), 10);
+		OK(daxkv_close(store));
+	}
+}
+
+/* Where this process cannot map all that the newest commit uses, it makes no sync: the bound waits
+ * for the next commit, and a durable commit cannot wait. */
+static void a_bound_that_cannot_be_kept_waits(void **state)
+{
+	struct daxkv_store *store = store_open("waits", FILE_MODE);
+	(void)state;
+
+	OK(put_in(store, DAXKV_TXN_DURABLE, 0, 1000));
+	OK(put_in(store, 0, 0, 1000));
+	store->lazy_bounds.commits = 1;
+	store->lazy_txn = true;
+	const uint64_t reserve = store->map.reserve;
+
+	store->map.size -= store->page_size;
+	store->map.reserve = store->map.size;
+	assert_int_equal(commit_lazy_end(store, true), 0);
+	store->lazy_txn = false;
+	assert_int_equal(commit_lazy_end(store, true), DAXKV_PANIC);
+	store->map.reserve = reserve;
+	store->map.size += store->page_size;
+	(void)daxkv_close(store);
+}
+
+/* A writer may die behind the sum of a commit whose record it has not written. */
+static void the_sum_of_a_commit_that_never_came_is_forgotten(void **state)
+{
+	struct daxkv_store *store = store_open("sums", FILE_MODE);
+	(void)state;
+
+	OK(put_in(store, DAXKV_TXN_DURABLE, 0, 10));
+	OK(put_in(store, 0, 10, 10));
+	const uint64_t txn = store->known;
+
+	store->wset.txn = txn + 1;
+	store->words.n = 0;
+	OK(words_add(&store->words, offsetof(struct fmt_super, user_version), 5));
+	commit_shadow_note(store);
+	assert_true(commit_shadow_sound(store, txn));
+	assert_false(commit_shadow_sound(store, txn + 1));
+	commit_shadow_forget(store, txn);
+	assert_true(commit_shadow_sound(store, txn + 1));
+	OK(put_in(store, 0, 20, 10));
+	OK(daxkv_sync(store));
+	assert_int_equal(entries_cut("sums"), 30);
+	OK(daxkv_close(store));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(what_is_written_into_the_lock_file_stays_there),
+	    cmocka_unit_test(plausible_bytes_in_the_lock_file_stay_there),
+	    cmocka_unit_test(a_commit_whose_sync_fails_is_unknown_or_lazy),
+	    cmocka_unit_test(a_bound_that_cannot_be_kept_waits),
+	    cmocka_unit_test(the_sum_of_a_commit_that_never_came_is_forgotten),
+	};
+
+	return cmocka_run_group_tests_name("lazy_share", tests, scratch_make, scratch_remove);
+}
