@@ -17,6 +17,41 @@ struct open_look {
 struct stat;
 int open_look(void *arg, struct stat *st);
 
+/* open_mode - permissions of a file that is made. */
+static inline unsigned int open_mode(const struct daxkv_options *o)
+{
+	if (o->mode)
+		return o->mode;
+	return 0664;
+}
+
+/* ---- the steps of opening, each in a file of its name -----------------------------------------
+ */
+
+/* open_file - open the file, or create it when it is missing (*made) or empty and that was asked
+ * for. A file that somebody made meanwhile is opened. Errors of map_open_file, map_create_file;
+ * EEXIST; EINVAL, EFBIG for a size that cannot be. After an error no file is left that was not
+ * there.
+ * open_file_local - a network filesystem's mappings and locks do not reach other machines in the
+ * way that a store needs. EOPNOTSUPP. Without a lock file it is for the caller to know. */
+int open_file(struct daxkv_store *store, const char *path, const struct daxkv_options *o,
+              bool *made);
+int open_file_local(const struct daxkv_store *store);
+
+/* open_attach - map the file and bring it to its newest transaction. *txn: the newest commit. Those
+ * who join find it in the share, and recover nothing. INCOMPATIBLE for another page size than was
+ * asked for; VERSION, FOREIGN, CORRUPT as of super_read.
+ * open_join - agree with the store's other users. The open lock is held. INCOMPATIBLE.
+ * open_size_check - the file has what its size word says. A shorter file would fault when it is
+ * read. CORRUPT. */
+int open_attach(struct daxkv_store *store, const struct daxkv_options *o, uint64_t *txn);
+int open_join(struct daxkv_store *store, const struct daxkv_options *o);
+int open_size_check(struct daxkv_store *store);
+
+/* open_writer - the memory of the one writer, and the free space as of that commit. A user that
+ * joined looks at it when it writes first. */
+int open_writer(struct daxkv_store *store, uint64_t txn);
+
 /* ---- open_lazy.c ------------------------------------------------------------------------------
  */
 
