@@ -235,7 +235,7 @@ static int salvage_run(struct salvage *s, int fd)
 	rc = pages_known(s, fd);
 	if (rc)
 		return rc;
-	s->newest = UINT64_MAX;
+	s->newest = s->words_lost = UINT64_MAX;
 	if (s->super_sound) {
 		salvage_ring(s);
 		memcpy(&s->super, s->base, sizeof s->super);
@@ -243,6 +243,7 @@ static int salvage_run(struct salvage *s, int fd)
 	} else {
 		salvage_lost(s, NULL, "superblock: its checksum does not hold");
 	}
+	salvage_replaced(s);
 	rc = s->to->store(s->page_size, user_version, s->to->arg);
 	if (rc)
 		return rc;

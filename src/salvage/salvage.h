@@ -47,6 +47,7 @@ enum salvage_page {
 	SALVAGE_REPLACED = 0x10,   /* another one took its place */
 	SALVAGE_UNREADABLE = 0x20, /* the medium does not give it */
 	SALVAGE_APART = 0x40,      /* a reached leaf whose entries cannot be put in order */
+	SALVAGE_NO_CATALOG = 0x80, /* no catalog entry was found in it or below it */
 };
 
 struct salvage_db {
@@ -88,6 +89,8 @@ struct salvage {
 	uint64_t pages;  /* whole ones in the file */
 	uint8_t *page;   /* enum salvage_page, of each page */
 	uint64_t newest; /* commit; UINT64_MAX: not known */
+	/* the first commit some of whose words are lost: no bitmap knows the pages from it on */
+	uint64_t words_lost;
 	bool super_sound;
 	struct fmt_super super; /* as recovered */
 	struct salvage_db *dbs; /* the main one first */
@@ -184,9 +187,17 @@ unsigned int salvage_page_sound(const uint8_t *p, uint64_t off, uint32_t page_si
  * most the first 64 MiB of the file, and changes nothing. */
 uint32_t salvage_page_size(int fd);
 
-/* salvage_scan - find out which pages are sound, and which were replaced. Sets s->page; pages that
- * cannot be read are told of. ENOMEM. */
+/* salvage_scan - find out which pages are sound. Sets s->page; pages that cannot be read are told
+ * of. ENOMEM. */
 int salvage_scan(struct salvage *s, int fd);
+
+/* salvage_replaced - find out which pages were replaced by others that are sound. What the newest
+ * commit is has to be known by then, as far as it can be. */
+void salvage_replaced(struct salvage *s);
+
+/* salvage_fixed - the word at off, a multiple of FMT_WORD, lies in a sound page and among the bytes
+ * that its checksum has found right: no commit changes them. */
+bool salvage_fixed(const struct salvage *s, uint64_t off);
 
 /* salvage_free - the page is not allocated, by a bitmap that can be believed: *believed. Without
  * such a bitmap the answer is false: nothing speaks against the page. */

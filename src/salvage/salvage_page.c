@@ -19,8 +19,10 @@
 
 #define TRIAL_BYTES   ((uint64_t)64 << 20) /* of the file, to find the page size */
 #define TRIAL_AT_ONCE ((size_t)128 << 10)  /* a multiple of every size, and more than the ring */
+#define TRIAL_READ    ((size_t)4 << 10)    /* what a bad block takes along */
 #define TRIAL_SIZES   7u                   /* FMT_PAGE_MIN to FMT_PAGE_MAX */
 #define RIGHT_LEAST   64u                  /* bits of a bitmap that are known otherwise */
+#define KEPT_PART     16u                  /* of pages that were replaced, at most not free */
 
 /* ---- soundness ------------------------------------------------------------------------------- */
 
@@ -180,6 +182,20 @@ static void sizes_score(uint64_t score[TRIAL_SIZES], const uint8_t *bytes, size_
 	}
 }
 
+/* trial_read - the file's bytes from off on, TRIAL_AT_ONCE or up to its end. Returns how many.
+ * Where the medium gives none they are zeros, among which no page is sound. */
+static size_t trial_read(int fd, uint8_t *bytes, uint64_t off)
+{
+	memset(bytes, 0, TRIAL_AT_ONCE);
+	for (size_t at = 0; at < TRIAL_AT_ONCE; at += TRIAL_READ) {
+		const ssize_t n = pread(fd, bytes + at, TRIAL_READ, (off_t)(off + at));
+
+		if (n == 0)
+			return at;
+	}
+	return TRIAL_AT_ONCE;
+}
+
 /* A smaller size finds pages as well that happen to be short, but never more than the right one,
  * which is why the largest of equals is taken. */
 uint32_t salvage_page_size(int fd)
@@ -192,12 +208,11 @@ uint32_t salvage_page_size(int fd)
 	if (!bytes)
 		return 0;
 	for (uint64_t off = 0; off < TRIAL_BYTES; off += TRIAL_AT_ONCE) {
-		const ssize_t n = pread(fd, bytes, TRIAL_AT_ONCE, (off_t)off);
+		const size_t n = trial_read(fd, bytes, off);
 
 		if (n == 0)
 			break;
-		if (n > 0)
-			sizes_score(score, bytes, (size_t)n, off);
+		sizes_score(score, bytes, n, off);
 	}
 	free(bytes);
 	for (unsigned int i = 0; i < TRIAL_SIZES; i++) {
@@ -224,7 +239,8 @@ static bool readable(const struct salvage *s, int fd, uint64_t off, uint8_t *roo
 
 /* replaced_note - a younger page that names an older one as prev stands in its place. A new root
  * may name the old one, which goes on as its kid: so only on the same level. An older page at a
- * place that was used again since is not the one that was meant: births tell. */
+ * place that was used again since is not the one that was meant: births tell. A page that no
+ * commit has named took nobody's place. */
 static void replaced_note(struct salvage *s, uint64_t off)
 {
 	const struct fmt_page *head = salvage_head(s, off);
@@ -233,7 +249,7 @@ static void replaced_note(struct salvage *s, uint64_t off)
 
 	if (!type)
 		return;
-	if (!head->prev)
+	if (!head->prev || head->birth > s->newest)
 		return;
 	if (!salvage_known(s, head->prev, type))
 		return;
@@ -242,8 +258,14 @@ static void replaced_note(struct salvage *s, uint64_t off)
 		*salvage_marks(s, head->prev) |= SALVAGE_REPLACED;
 }
 
-/* Twice over the pages: which one was replaced is known when all are known that are sound. The
- * checksum is taken of the copy that was read, since only that is known to be readable. */
+/* Which one was replaced is known when all are known that are sound. */
+void salvage_replaced(struct salvage *s)
+{
+	for (uint64_t i = 0; i < s->pages; i++)
+		replaced_note(s, i * s->page_size);
+}
+
+/* The checksum is taken of the copy that was read, since only that is known to be readable. */
 int salvage_scan(struct salvage *s, int fd)
 {
 	uint8_t *room = malloc(s->page_size);
@@ -261,9 +283,33 @@ int salvage_scan(struct salvage *s, int fd)
 		s->page[i] = (uint8_t)(s->page[i] | type);
 	}
 	free(room);
-	for (uint64_t i = 0; i < s->pages; i++)
-		replaced_note(s, i * s->page_size);
 	return 0;
+}
+
+/* Behind birth, prev and what the header says of the page there are the words of each kind: slots
+ * of a leaf, kids between the heads and the offsets of an inner page, all of a descriptor. */
+bool salvage_fixed(const struct salvage *s, uint64_t off)
+{
+	const uint64_t page = off - off % s->page_size;
+	const uint64_t at = off - page;
+	const struct fmt_page *head;
+	uint64_t kids;
+
+	assert(off % FMT_WORD == 0);
+	if (!salvage_is_page(s, page) || !(*salvage_marks(s, page) & SALVAGE_TYPE))
+		return false;
+	head = salvage_head(s, page);
+	if (at < sizeof *head)
+		return at != offsetof(struct fmt_page, prev);
+	switch (head->type) {
+	case FMT_LEAF:
+		return at >= FMT_LEAF_BASE && at < head->end;
+	case FMT_INNER:
+		kids = FMT_INNER_HEADS + (uint64_t)head->n * FMT_WORD;
+		return at < kids || (at > kids + (uint64_t)head->n * FMT_WORD && at < head->end);
+	default:
+		return at < offsetof(struct fmt_desc, root);
+	}
 }
 
 /* ---- bitmaps --------------------------------------------------------------------------------- */
@@ -316,30 +362,44 @@ static bool bit_of(const uint8_t *bits, uint64_t i)
 	return bits[i / 8] >> i % 8 & 1;
 }
 
-/* bitmap_believed - a bitmap has no checksum. But the bits of pages that trees lead to have to be
- * 1, as have those of the file's first pages, and those behind the file's end 0. One bit that is
- * wrong is enough to refuse it. Fewer than RIGHT_LEAST that are right prove nothing. */
+/* known_in_use - the page with that number is in use for certain: a tree leads to it, or it is one
+ * of the file's first. */
+static bool known_in_use(const struct salvage *s, uint64_t page)
+{
+	const uint64_t head = FMT_SUPER_SIZE + FMT_RING_RECORD * FMT_RING_RECORDS;
+
+	return s->page[page] & SALVAGE_REACHED || page * s->page_size < head;
+}
+
+/* bitmap_believed - a bitmap has no checksum. But the bits of pages that are known to be in use
+ * have to be 1, and those behind the file's end 0: one bit that is wrong is enough to refuse it.
+ * Fewer than RIGHT_LEAST that are right prove nothing. Then pages that were replaced count, almost
+ * all of which are free: some are not, where words of a commit are lost. */
 static bool bitmap_believed(const struct salvage *s, uint64_t zone, const uint8_t *bits)
 {
 	const uint64_t zone_pages = (uint64_t)s->page_size * 8;
 	const uint64_t first = zone * zone_pages;
-	const uint64_t head = FMT_SUPER_SIZE + FMT_RING_RECORD * FMT_RING_RECORDS;
 	uint64_t right = 0;
+	uint64_t freed = 0;
+	uint64_t kept = 0;
 
 	for (uint64_t i = 0; i < zone_pages; i++) {
 		const uint64_t page = first + i;
-		bool want = false;
+		const bool inside = page < s->pages;
+		const bool in_use = inside && known_in_use(s, page);
 
-		if (page < s->pages) {
-			want = s->page[page] & SALVAGE_REACHED || page * s->page_size < head;
-			if (!want)
-				continue;
+		if (!inside || in_use) {
+			if (bit_of(bits, i) != in_use)
+				return false;
+			right++;
+		} else if (s->page[page] & SALVAGE_REPLACED) {
+			freed += !bit_of(bits, i);
+			kept += bit_of(bits, i);
 		}
-		if (bit_of(bits, i) != want)
-			return false;
-		right++;
 	}
-	return right >= RIGHT_LEAST;
+	if (right >= RIGHT_LEAST)
+		return true;
+	return right + freed >= RIGHT_LEAST && kept * KEPT_PART <= freed;
 }
 
 /* What was found of a zone's bitmap is kept for the next question: pages are asked about from front
@@ -358,8 +418,8 @@ bool salvage_free(struct salvage *s, uint64_t off, bool *believed)
 		if (s->bitmap && !bitmap_believed(s, zone, s->base + s->bitmap))
 			s->bitmap = 0;
 	}
-	*believed = s->bitmap != 0;
-	if (!s->bitmap)
+	*believed = s->bitmap != 0 && salvage_head(s, off)->birth < s->words_lost;
+	if (!*believed)
 		return false;
 	return !bit_of(s->base + s->bitmap, page % zone_pages);
 }

@@ -91,7 +91,8 @@ static bool fresh_right(const struct salvage *s, uint64_t index)
 	return all == (uint32_t)head;
 }
 
-/* word_put - store a word in the private mapping, where a record may have one. */
+/* word_put - store a word in the private mapping, where a record may have one. What is known of a
+ * page stays true: its header bounds what is read of it. */
 static void word_put(const struct salvage *s, uint64_t off, uint64_t value)
 {
 	if (off % FMT_WORD)
@@ -101,6 +102,8 @@ static void word_put(const struct salvage *s, uint64_t off, uint64_t value)
 	if (off / s->page_size >= s->pages)
 		return;
 	if (s->page[off / s->page_size] & SALVAGE_UNREADABLE)
+		return;
+	if (salvage_fixed(s, off))
 		return;
 	put64(s->base + off, value);
 }
@@ -135,16 +138,31 @@ static bool spill_sound(const struct salvage *s, const struct record *r, uint64_
 	return spill->pairs <= most;
 }
 
+/* words_lost - those of a commit that were to be in the page at off, or with 0 in its record: what
+ * they would have changed is as old as it is. */
+static void words_lost(struct salvage *s, uint64_t txn, uint64_t off)
+{
+	const char *what = "what it changed may be older";
+
+	s->words_lost = min_u64(s->words_lost, txn);
+	if (off)
+		salvage_lost(s, NULL, "page 0x%lx: words of commit %lu: %s", off, txn, what);
+	else
+		salvage_lost(s, NULL, "record of commit %lu: %s", txn, what);
+}
+
 /* spill_put - the pairs of a chain of pages. A damaged chain may be a ring, hence the bound. */
-static void spill_put(const struct salvage *s, const struct record *r)
+static void spill_put(struct salvage *s, const struct record *r)
 {
 	uint64_t off = r->spill;
 
 	for (uint64_t i = 0; i < s->pages && off != 0; i++) {
 		const struct fmt_spill *spill;
 
-		if (!spill_sound(s, r, off))
+		if (!spill_sound(s, r, off)) {
+			words_lost(s, r->txn, off);
 			return;
+		}
 		spill = (const void *)(s->base + off);
 		words_put(s, (const uint8_t *)spill->pair, spill->pairs);
 		off = spill->page.prev;
@@ -152,7 +170,7 @@ static void spill_put(const struct salvage *s, const struct record *r)
 }
 
 /* record_put - the words of a record, wherever they are. */
-static void record_put(const struct salvage *s, const struct record *r)
+static void record_put(struct salvage *s, const struct record *r)
 {
 	if (r->spill)
 		spill_put(s, r);
@@ -213,7 +231,10 @@ void salvage_ring(struct salvage *s)
 	newest = newest_record(s, clean);
 	if (newest.txn || clean)
 		s->newest = max_u64(newest.txn, clean);
-	for (uint64_t t = max_u64(newest.after, clean) + 1; t <= newest.txn; t++)
+	for (uint64_t t = max_u64(newest.after, clean) + 1; t <= newest.txn; t++) {
 		if (record_read(s, t % FMT_RING_RECORDS, &r) && r.txn == t)
 			record_put(s, &r);
+		else
+			words_lost(s, t, 0);
+	}
 }

@@ -271,23 +271,40 @@ static bool leaf_catalog(struct salvage *s, uint64_t off)
 	return false;
 }
 
-/* has_catalog - a leaf below this page has a catalog entry: the tree is the main database's. The
- * depth is bounded, because a kid's level is one less. */
-static bool has_catalog(struct salvage *s, uint64_t off, int level)
-{
-	const struct fmt_page *head;
+static bool has_catalog(struct salvage *s, uint64_t off, int level);
 
-	if (salvage_known(s, off, FMT_LEAF) && level <= 0)
-		return leaf_catalog(s, off);
-	if (!salvage_known(s, off, FMT_INNER))
-		return false;
-	head = salvage_head(s, off);
-	if (level != SALVAGE_ANY_LEVEL && head->level != level)
-		return false;
+/* inner_catalog - has_catalog, of a sound inner page. */
+static bool inner_catalog(struct salvage *s, uint64_t off)
+{
+	const struct fmt_page *head = salvage_head(s, off);
+
 	for (uint32_t i = 0; i <= head->n; i++)
 		if (has_catalog(s, kid_of(s, off, i), head->level - 1))
 			return true;
 	return false;
+}
+
+/* has_catalog - a leaf below this page has a catalog entry: the tree is the main database's. The
+ * depth is bounded, because a kid's level is one less. No page is searched twice in vain, because
+ * damaged kids may all name one page, and so may that page's. */
+static bool has_catalog(struct salvage *s, uint64_t off, int level)
+{
+	const bool leaf = salvage_known(s, off, FMT_LEAF);
+	bool found;
+
+	if (!leaf && !salvage_known(s, off, FMT_INNER))
+		return false;
+	if (level != SALVAGE_ANY_LEVEL && salvage_head(s, off)->level != level)
+		return false;
+	if (*salvage_marks(s, off) & SALVAGE_NO_CATALOG)
+		return false;
+	if (leaf)
+		found = leaf_catalog(s, off);
+	else
+		found = inner_catalog(s, off);
+	if (!found)
+		*salvage_marks(s, off) |= SALVAGE_NO_CATALOG;
+	return found;
 }
 
 /* by_offset - the order of two offsets, for qsort and bsearch. */

@@ -188,9 +188,9 @@ static int tally_load(struct tree *t, const uint8_t *key, uint32_t klen, struct 
 	rc = tally_read(t, key, klen, &values);
 	if (rc)
 		return rc;
-	tally->round = 0; /* until it is whole */
-	if (tally->room < klen) {
-		uint8_t *more = realloc(tally->key, klen);
+	tally->round = 0;                        /* until it is whole */
+	if (!tally->key || tally->room < klen) { /* of a damaged entry klen may be 0 */
+		uint8_t *more = realloc(tally->key, klen + 1);
 
 		if (!more)
 			return err_set(ENOMEM, "no memory for a key of %u bytes", klen);

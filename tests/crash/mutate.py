@@ -13,7 +13,8 @@ Two kinds of mutants:
 
 Each is built from one changed file and the objects in BUILD, and meets, until one fails: short runs
 of the explorer, the unit tests, long runs of the explorer; or, where its file says "run: model",
-the model test; with "run: lazy", the explorer with lazy commits and the unit tests of these. The list ends with the score; the exit status is 0 when every survivor is named in
+the model test; with "run: lazy", the explorer with lazy commits and the unit tests of these; with
+"run: unit NAME", that unit test alone, for what the explorer does not run. The list ends with the score; the exit status is 0 when every survivor is named in
 tests/crash/mutants/survivors, with its reason.
 """
 import argparse
@@ -195,6 +196,8 @@ def steps_of(mutant, build):
             "obj/tests/unit/*", f"test_{name}.o")))
     if mutant.run == "model":
         return [("model", model, run) for run in MODEL_RUNS]
+    if mutant.run.startswith("unit "):
+        return [("unit", lambda: unit(mutant.run[5:]), "")]
     units = [("unit", lambda name=name: unit(name), "") for name in unit_tests()]
     short, long, lazy_short, lazy_long = ([("crash", crash, run) for run in runs] for runs in
             (CRASH_SHORT, CRASH_LONG, LAZY_SHORT, LAZY_LONG))
