@@ -5,6 +5,10 @@
 
 #include "scratch.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #define BYTES 5000u
 
 static uint8_t bytes[BYTES + 16];
@@ -31,6 +35,39 @@ static int fill_bytes(void **state)
 		bytes[i] = (uint8_t)x;
 	}
 	return 0;
+}
+
+/* wide_in_use - the state of the wide vector registers that the processor has to keep: bits 2, of
+ * 16 bytes and more, and 6, of 32 and more, of the registers that all instructions know. 0 where it
+ * does not tell. */
+static uint32_t wide_in_use(void)
+{
+	uint32_t low = 0;
+#if defined(__x86_64__)
+	uint32_t a, b, c, d;
+
+	if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE))
+		return 0;
+	if (!__get_cpuid_count(0xd, 1, &a, &b, &c, &d) || !(a & 4))
+		return 0;
+	__asm__ volatile("xgetbv" : "=a"(low), "=d"(d) : "c"(1));
+#endif
+	return low & (1u << 2 | 1u << 6);
+}
+
+/* Left in use they make each call of memcpy, and much else, several times as slow. */
+static void crc32c_leaves_the_wide_registers(void **state)
+{
+	(void)state;
+	for (unsigned int f = 0; crc32c_way(f); f++)
+		for (size_t n = 256; n <= 4096; n *= 2) {
+#if defined(__x86_64__)
+			if (__builtin_cpu_supports("avx"))
+				__asm__ volatile("vzeroupper");
+#endif
+			(void)crc32c_way(f)(0, bytes, n);
+			assert_int_equal(wide_in_use(), 0);
+		}
 }
 
 /* RFC 3720, appendix B.4, and the usual check value. */
@@ -146,11 +183,16 @@ static void hash64_unaligned(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(crc32c_known_inputs),    cmocka_unit_test(crc32c_every_length),
-	    cmocka_unit_test(crc32c_every_alignment), cmocka_unit_test(crc32c_in_parts),
-	    cmocka_unit_test(hash64_known_inputs),    cmocka_unit_test(hash64_zeros),
-	    cmocka_unit_test(hash64_one_bit_changed), cmocka_unit_test(hash64_words_swapped),
+	    cmocka_unit_test(crc32c_known_inputs),
+	    cmocka_unit_test(crc32c_every_length),
+	    cmocka_unit_test(crc32c_every_alignment),
+	    cmocka_unit_test(crc32c_in_parts),
+	    cmocka_unit_test(hash64_known_inputs),
+	    cmocka_unit_test(hash64_zeros),
+	    cmocka_unit_test(hash64_one_bit_changed),
+	    cmocka_unit_test(hash64_words_swapped),
 	    cmocka_unit_test(hash64_unaligned),
+	    cmocka_unit_test(crc32c_leaves_the_wide_registers),
 	};
 	return cmocka_run_group_tests(tests, fill_bytes, NULL);
 }
