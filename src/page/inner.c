@@ -270,9 +270,6 @@ uint32_t inner_copy(uint8_t *image, const struct inner_edit *e, uint64_t kid)
 	return page->end;
 }
 
-/* What a page grows by before its separators, when it gets one more: a head, a kid, an offset. */
-#define INSERT_SHIFT (8u + 8u + 2u)
-
 /* offsets_shift - the page's offsets with a place left free at index: what they lead to has moved.
  * From its own array to the one at to. The place at index is left for the caller to fill. */
 static void offsets_shift(uint8_t *to, const struct fmt_page *page, uint32_t index)
@@ -283,7 +280,7 @@ static void offsets_shift(uint8_t *to, const struct fmt_page *page, uint32_t ind
 	for (uint32_t i = 0; i < page->n; i++) {
 		uint32_t place = i + (i >= index);
 
-		put16(to + 2 * place, get16(from + 2 * i) + INSERT_SHIFT);
+		put16(to + 2 * place, get16(from + 2 * i) + INNER_EACH);
 	}
 }
 
@@ -374,7 +371,7 @@ uint32_t inner_without(uint8_t *image, const struct inner_edit *e)
 	for (uint32_t i = 0; i < n - 1; i++) {
 		uint32_t from = get16(bytes + page->offs + 2 * (i + (i >= gone)));
 
-		put16(image + offs + 2 * i, from - INSERT_SHIFT - (from > hole ? size : 0));
+		put16(image + offs + 2 * i, from - INNER_EACH - (from > hole ? size : 0));
 	}
 	memcpy(image + at, bytes + seps, hole - seps);
 	at += hole - seps;

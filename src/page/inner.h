@@ -67,13 +67,15 @@ static inline uint64_t inner_kid(const struct view *v, const struct fmt_page *pa
 int inner_sep(const struct view *view, const struct fmt_page *page, uint64_t off, uint32_t index,
               struct sep *sep);
 
-/* inner_cost - bytes that a separator and its kid take in a page. inner_usable - what a page has
+/* INNER_EACH - what a separator takes beside its lengths and bytes: a head, a kid, an offset.
+ * inner_cost - bytes that a separator and its kid take in a page. inner_usable - what a page has
  * for them. */
+#define INNER_EACH (8u + 8u + 2u)
 static inline uint32_t inner_cost(const struct sep *sep)
 {
 	uint32_t bytes = FMT_SEP_SIZE + sep->klen + sep_dup_bytes(sep->dlen);
 
-	return 8 + 8 + 2 + (uint32_t)round_up(bytes, 2);
+	return INNER_EACH + (uint32_t)round_up(bytes, 2);
 }
 
 /* Less one kid, which a page has more than separators, and what alignment may take. */

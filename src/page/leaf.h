@@ -520,13 +520,13 @@ bool leaf_overwrite(struct wset *w, const struct leaf *leaf, uint32_t eoff, cons
 void leaf_reseal(struct wset *w, struct wpage *wp);
 
 /* leaf_insert - the item becomes the base's entry of that rank, where the base lies: in a page that
- * the running level may edit, without a tail, among entries of the item's sizes. Returns where its
- * value is; NULL: it cannot be, and nothing has changed. leaf_take_out - the same for the removal
- * of the entry of that rank. Byte offsets in the page are others afterwards; the base's checksum is
- * leaf_reseal's to make. */
-const uint8_t *leaf_insert(struct wset *w, const struct order *order, const struct leaf *leaf,
-                           uint32_t rank, const struct item *item);
-bool leaf_take_out(struct wset *w, const struct leaf *leaf, uint32_t rank);
+ * the running level may edit, whose entry is wp, without a tail, among entries of the item's sizes.
+ * Returns where its value is; NULL: it cannot be, and nothing has changed. leaf_take_out - the same
+ * for the removal of the entry of that rank. Byte offsets in the page are others afterwards; the
+ * base's checksum is leaf_reseal's to make. */
+const uint8_t *leaf_insert(struct wset *w, struct wpage *wp, const struct order *order,
+                           const struct leaf *leaf, uint32_t rank, const struct item *item);
+bool leaf_take_out(struct wset *w, struct wpage *wp, const struct leaf *leaf, uint32_t rank);
 
 /* leaf_seal - the value at value was filled after leaf_append, leaf_insert or leaf_build: recompute
  * the checksum that covers it. Before the page is committed: afterwards its bytes do not change. */

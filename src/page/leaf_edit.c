@@ -32,15 +32,16 @@ struct base {
 };
 
 /* base_open - the leaf's base; false: it can not be changed where it lies. */
-static bool base_open(struct wset *w, const struct leaf *l, struct base *b)
+static bool base_open(struct wset *w, struct wpage *wp, const struct leaf *l, struct base *b)
 {
 	const struct fmt_page *page = l->page;
 
+	assert(wp->off == l->off);
 	if (l->nslots || !(page->heads & FMT_UNIFORM))
 		return false;
-	b->wp = wset_find(w, l->off);
-	if (!wset_editable(w, b->wp) || b->wp->npending) /* [I1] [R8] */
+	if (!wset_editable(w, wp) || wp->npending) /* [I1] [R8] */
 		return false;
+	b->wp = wp;
 	b->w = w;
 	b->page = (const uint8_t *)page;
 	b->n = page->n;
@@ -57,17 +58,33 @@ static void move(const struct base *b, uint32_t to, uint32_t from, uint32_t n)
 	pm_write(&b->w->map->pm, b->page + to, b->page + from, n);
 }
 
+/* The header's words whose last two bytes are n and end. */
+#define WORD_N   16u
+#define WORD_END 24u
+static_assert(offsetof(struct fmt_page, n) == WORD_N + 6, "n");
+static_assert(offsetof(struct fmt_page, end) == WORD_END + 6, "end");
+
+/* last_set - the last two bytes of the header's word at that place become value. By one store of a
+ * word: a copy of the header that was put together from parts can be loaded only when the
+ * processor has written out all that moved before. */
+static void last_set(const struct base *b, uint32_t at, uint32_t value)
+{
+	const uint64_t *word = (const uint64_t *)(const void *)(b->page + at);
+	uint64_t rest = *word & (UINT64_MAX >> 16);
+
+	assert(value <= UINT16_MAX);
+	pm_store8(&b->w->map->pm, word, rest | (uint64_t)value << 48);
+}
+
 /* base_resize - the header says that there are n entries. What was on its way to the medium is not
  * the page any more, and its checksum is still to be made. */
 static void base_resize(const struct base *b, uint32_t n)
 {
-	struct fmt_page head = *(const struct fmt_page *)(const void *)b->page;
 	uint32_t end = FMT_LEAF_BASE + n * (8 + b->stride);
 
 	assert(n > 0 && end <= b->w->psize);
-	head.n = (uint16_t)n;
-	head.end = (uint16_t)end;
-	pm_write(&b->w->map->pm, b->page, &head, sizeof head);
+	last_set(b, WORD_N, n);
+	last_set(b, WORD_END, end);
 	b->wp->used = end;
 	b->wp->stale = true;
 	b->wp->streamed = false;
@@ -95,13 +112,13 @@ static bool suits(const struct leaf *l, const struct base *b, const struct item 
 }
 
 /* From the end on, because everything moves towards it. */
-const uint8_t *leaf_insert(struct wset *w, const struct order *o, const struct leaf *l,
-                           uint32_t rank, const struct item *it)
+const uint8_t *leaf_insert(struct wset *w, struct wpage *wp, const struct order *o,
+                           const struct leaf *l, uint32_t rank, const struct item *it)
 {
 	uint8_t *entry = w->image;
 	struct base b;
 
-	if (!base_open(w, l, &b) || !suits(l, &b, it))
+	if (!base_open(w, wp, l, &b) || !suits(l, &b, it))
 		return NULL;
 	if ((b.n + 1) * (8 + b.stride) > leaf_usable(l->psize) * EDIT_FULL / 100)
 		return NULL;
@@ -124,11 +141,11 @@ const uint8_t *leaf_insert(struct wset *w, const struct order *o, const struct l
 }
 
 /* From the beginning on. The last entry stays: a uniform base has one at least. */
-bool leaf_take_out(struct wset *w, const struct leaf *l, uint32_t rank)
+bool leaf_take_out(struct wset *w, struct wpage *wp, const struct leaf *l, uint32_t rank)
 {
 	struct base b;
 
-	if (!base_open(w, l, &b) || b.n == 1)
+	if (!base_open(w, wp, l, &b) || b.n == 1)
 		return false;
 	assert(rank < b.n);
 	uint32_t from = b.entries + rank * b.stride;

@@ -403,7 +403,7 @@ int leaf_append(struct wset *w, const struct order *o, const struct leaf *l,
 		return 0;
 	wp = wset_find(w, l->off);
 	if (wset_editable(w, wp) && c->kind == FMT_SLOT_INSERT) {
-		*value = leaf_insert(w, o, l, c->rank, &c->item);
+		*value = leaf_insert(w, wp, o, l, c->rank, &c->item);
 		*done = *value;
 	}
 	if (*done)

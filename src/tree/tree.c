@@ -521,9 +521,9 @@ int tree_store(struct tree *t, struct path *path, const struct item *item, const
 /* removals in one leaf, one after the other, after which it is written anew: more will come */
 #define REMOVALS_RUN 4u
 
-/* removals_run - whether a leaf of a commit is made private for removals that are to come: they
- * then take entries out of its base, and need no tombstones. That takes a page, so it is not done
- * where pages are scarce. CORRUPT, ENOMEM. */
+/* removals_run - whether a leaf that this level may not edit is made private for removals that are
+ * to come: they then take entries out of its base, and need no tombstones. That takes a page, so it
+ * is not done where pages are scarce. CORRUPT, ENOMEM. */
 static int removals_run(struct tree *t, const struct leaf *l, bool *run)
 {
 	struct tree_scratch *s = t->scratch;
@@ -536,7 +536,7 @@ static int removals_run(struct tree *t, const struct leaf *l, bool *run)
 	s->removals_in = l->off;
 	s->removals_txn = w->txn;
 	s->removals++;
-	*run = s->removals >= REMOVALS_RUN && l->page->heads & FMT_UNIFORM && !editable(t, l->off);
+	*run = s->removals >= REMOVALS_RUN && l->page->heads & FMT_UNIFORM;
 	if (*run)
 		rc = space_scarce(w->space, &scarce);
 	*run = *run && !scarce;
@@ -550,6 +550,8 @@ static int removals_run(struct tree *t, const struct leaf *l, bool *run)
 static int entry_out(struct tree *t, struct path *path)
 {
 	struct placed placed = {.index = UINT32_MAX};
+	struct wset *w = t->view->w;
+	struct wpage *wp;
 	struct item gone;
 	const uint8_t *unused;
 	bool done = false;
@@ -578,9 +580,10 @@ static int entry_out(struct tree *t, struct path *path)
 		rc = tree_would_join_without(t, path, left, &gone, &join);
 	if (rc)
 		return rc;
-	if (left && !join && leaf_take_out(t->view->w, &path->leaf, path->rank))
+	wp = wset_find(w, path->leaf.off);
+	if (left && !join && wp && leaf_take_out(w, wp, &path->leaf, path->rank))
 		return 0;
-	if (left && !join)
+	if (left && !join && !wset_editable(w, wp))
 		rc = removals_run(t, &path->leaf, &placed.dense);
 	if (rc)
 		return rc;
@@ -595,7 +598,7 @@ static int entry_out(struct tree *t, struct path *path)
 		c.item.flags = 0;
 		if (!t->order->dups)
 			c.item.vlen = 0;
-		rc = leaf_append(t->view->w, t->order, &path->leaf, &c, &done, &unused);
+		rc = leaf_append(w, t->order, &path->leaf, &c, &done, &unused);
 		if (rc || done)
 			return rc;
 	}

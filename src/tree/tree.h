@@ -463,6 +463,19 @@ int tree_would_join(struct tree *tree, const struct path *path, struct item *ite
 /* the entry at its place goes */
 int tree_would_join_without(struct tree *tree, const struct path *path, uint32_t left,
                             const struct item *gone, bool *join);
+/* a page joins its neighbour when it holds less than this part of a page */
+#define TREE_SPARSE 4u
+/* tree_falls_below - whether so many bytes less take the total below a quarter of what a page can
+ * hold, an eighth, ... So a page that keeps losing entries is looked at a few times until it is
+ * empty. */
+static inline bool tree_falls_below(uint32_t usable, uint32_t total, uint32_t less)
+{
+	uint32_t limit = usable / TREE_SPARSE;
+
+	while (limit > total + less)
+		limit /= 2;
+	return total < limit;
+}
 /* eighths of a page under which a leaf is looked at closely: a quarter, and what the average may
  * err */
 #define THIN_PER_8 3u

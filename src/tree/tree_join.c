@@ -16,43 +16,71 @@
  */
 #include "tree/tree.h"
 
-/* a leaf joins its neighbour when it holds less than this part of a page */
-#define LEAF_SPARSE 4u
 #define LEAF_JOINED 75u /* percent that both may take together */
 /* an entry of this part of a page or more, half as large again as the average, misleads it */
 #define LARGE_PART 16u
 /* what a leaf has for an entry of its base beside key and value: a head, an offset, the lengths */
 #define ENTRY_OVERHEAD (8u + 2u + FMT_ENTRY_SIZE)
 
-/* join_beside - append the neighbour's items to n of the leaf's, when both fit one leaf; *more of
- * them, 0: they do not, or there is no such neighbour. */
-static int join_beside(struct tree *t, const struct path *path, struct item *items, uint32_t n,
-                       bool left, uint32_t *more, uint64_t *at)
+/* beside - the neighbour on that side, under the same parent; leaf->page NULL: there is none.
+ * CORRUPT. */
+static int beside(const struct tree *t, const struct path *path, bool left, struct leaf *leaf)
 {
 	const struct view *v = t->view;
-	uint32_t usable = leaf_usable(v->psize);
 	const struct fmt_page *parent = path->at[1].page;
+	const struct fmt_page *page = NULL;
 	uint32_t index = path->at[1].index;
 	uint32_t edge = 0;
+	uint64_t at = 0;
 
 	if (!left)
 		edge = parent->n;
-	const struct fmt_page *page = NULL;
-	struct leaf leaf;
-
 	assert(path->height > 1);
-	*more = 0;
+	leaf->page = NULL;
 	if (index == edge)
 		return 0;
 	if (left)
 		index--;
 	else
 		index++;
-	int rc = tree_kid(v, parent, path->at[1].off, index, 0, &page, at);
+	int rc = tree_kid(v, parent, path->at[1].off, index, 0, &page, &at);
 
-	if (rc)
+	if (!rc)
+		leaf_open(v, page, at, leaf);
+	return rc;
+}
+
+/* least_cost - what the leaf's entries take at least, by its header and slots alone; 0 where these
+ * do not say. A slot takes one entry of the base away at most. */
+static uint32_t least_cost(const struct leaf *l)
+{
+	const struct fmt_page *page = l->page;
+
+	if (!(page->heads & FMT_UNIFORM) || page->n <= l->nslots)
+		return 0;
+	return (page->n - l->nslots) *
+	       (8 + uniform_stride(page->heads & FMT_KLEN_MASK, page->offs));
+}
+
+/* fits - whether so much, and what the leaf has at least, may be one leaf. */
+static bool fits(const struct leaf *l, uint32_t total)
+{
+	return total + least_cost(l) <= leaf_usable(l->psize) * LEAF_JOINED / 100;
+}
+
+/* join_beside - append the neighbour's items to n of the leaf's, which take total, when both fit
+ * one leaf; *more of them, 0: they do not, or there is no such neighbour. */
+static int join_beside(struct tree *t, const struct path *path, struct item *items, uint32_t n,
+                       uint32_t total, bool left, uint32_t *more, uint64_t *at)
+{
+	uint32_t usable = leaf_usable(t->view->psize);
+	struct leaf leaf;
+	int rc = beside(t, path, left, &leaf);
+
+	*more = 0;
+	if (rc || !leaf.page || !fits(&leaf, total))
 		return rc;
-	leaf_open(v, page, *at, &leaf);
+	*at = leaf.off;
 	rc = tree_leaf_items(t, &leaf, items + n, more);
 	if (rc || tree_items_cost(t, items, n + *more) > usable * LEAF_JOINED / 100)
 		*more = 0;
@@ -61,21 +89,21 @@ static int join_beside(struct tree *t, const struct path *path, struct item *ite
 
 /* either - join_beside for the left neighbour, else for the right one. */
 static int either(struct tree *t, const struct path *path, struct item *items, uint32_t n,
-                  bool *left, uint32_t *more, uint64_t *at)
+                  uint32_t total, bool *left, uint32_t *more, uint64_t *at)
 {
-	int rc = join_beside(t, path, items, n, true, more, at);
+	int rc = join_beside(t, path, items, n, total, true, more, at);
 
 	*left = *more > 0;
 	if (rc || *more)
 		return rc;
-	return join_beside(t, path, items, n, false, more, at);
+	return join_beside(t, path, items, n, total, false, more, at);
 }
 
 static bool sparse(const struct tree *t, const struct path *path, uint32_t total)
 {
 	if (path->height <= 1)
 		return false;
-	return total < leaf_usable(t->view->psize) / LEAF_SPARSE;
+	return total < leaf_usable(t->view->psize) / TREE_SPARSE;
 }
 
 /* The sibling's items lie in its page: the caller retires it when the joined leaf is written. */
@@ -89,7 +117,7 @@ int tree_join(struct tree *t, const struct path *path, struct item *items, uint3
 	*sibling = 0;
 	if (!sparse(t, path, total))
 		return 0;
-	int rc = either(t, path, items, *n, &left, &more, &at);
+	int rc = either(t, path, items, *n, total, &left, &more, &at);
 
 	if (rc || !more)
 		return rc;
@@ -135,17 +163,6 @@ static bool thin(const struct leaf *l, uint32_t left, const struct item *gone)
 	return few || misled;
 }
 
-/* falls_below - whether so many bytes less take the total below a quarter of the page, an eighth,
- * ... So a leaf that keeps losing entries is looked at a few times until it is empty. */
-static bool falls_below(uint32_t usable, uint32_t total, uint32_t less)
-{
-	uint32_t limit = usable / LEAF_SPARSE;
-
-	while (limit > total + less)
-		limit /= 2;
-	return total < limit;
-}
-
 /* The items are those of the leaf as it would be; they are in scratch->items. */
 int tree_would_join(struct tree *t, const struct path *path, struct item *items, uint32_t n,
                     uint32_t less, bool *join)
@@ -156,44 +173,63 @@ int tree_would_join(struct tree *t, const struct path *path, struct item *items,
 	bool left;
 
 	*join = false;
-	if (!sparse(t, path, total) || !falls_below(leaf_usable(t->view->psize), total, less))
+	if (!sparse(t, path, total) || !tree_falls_below(leaf_usable(t->view->psize), total, less))
 		return 0;
-	int rc = either(t, path, items, n, &left, &more, &at);
+	int rc = either(t, path, items, n, total, &left, &more, &at);
 
 	*join = more > 0;
 	return rc;
 }
 
-/* stays - whether a leaf that is a uniform base alone stays as it is with left entries: no look at
- * them tells more. False: it may join, or it is another leaf. */
-static bool stays(const struct tree *t, const struct path *path, uint32_t left,
-                  const struct item *gone)
+/* uniform_total - what left entries take in a leaf that is a uniform base alone of entries like the
+ * one that goes: no look at them tells more. 0: it is another leaf. */
+static uint32_t uniform_total(const struct leaf *l, uint32_t left, const struct item *gone)
 {
-	const struct fmt_page *page = path->leaf.page;
+	const struct fmt_page *page = l->page;
 
-	if (path->leaf.nslots || page->heads != (FMT_UNIFORM | gone->klen) ||
-	    page->offs != gone->vlen)
-		return false;
-	uint32_t total = left * (8 + uniform_stride(gone->klen, gone->vlen));
-
-	return !sparse(t, path, total) || !falls_below(leaf_usable(t->view->psize), total,
-	                                               leaf_cost(t->order, gone->klen, gone->vlen));
+	if (l->nslots || page->heads != (FMT_UNIFORM | gone->klen) || page->offs != gone->vlen)
+		return 0;
+	return left * (8 + uniform_stride(gone->klen, gone->vlen));
 }
 
-/* Most answers come from thin and stays, without a look at the entries. */
+/* may_join - whether a leaf that is left with so much has a neighbour that it might join, by the
+ * headers and slots of those. CORRUPT. */
+static int may_join(const struct tree *t, const struct path *path, uint32_t total, bool *may)
+{
+	struct leaf leaf;
+	int rc = beside(t, path, true, &leaf);
+
+	*may = !rc && leaf.page && fits(&leaf, total);
+	if (rc || *may)
+		return rc;
+	rc = beside(t, path, false, &leaf);
+	*may = !rc && leaf.page && fits(&leaf, total);
+	return rc;
+}
+
+/* Most answers come from headers and slots, without a look at the entries. */
 int tree_would_join_without(struct tree *t, const struct path *path, uint32_t left,
                             const struct item *gone, bool *join)
 {
 	struct item *items = t->scratch->items;
+	uint32_t total = uniform_total(&path->leaf, left, gone);
+	uint32_t less = leaf_cost(t->order, gone->klen, gone->vlen);
+	bool may = true;
 	uint32_t n;
+	int rc = 0;
 
 	*join = false;
-	if (!thin(&path->leaf, left, gone) || stays(t, path, left, gone))
-		return 0;
-	int rc = tree_items_without(t, path, items, &n);
-
+	if (!total)
+		may = thin(&path->leaf, left, gone);
+	else if (!sparse(t, path, total) ||
+	         !tree_falls_below(leaf_usable(t->view->psize), total, less))
+		may = false;
+	else
+		rc = may_join(t, path, total, &may);
+	if (rc || !may)
+		return rc;
+	rc = tree_items_without(t, path, items, &n);
 	if (rc)
 		return rc;
-	return tree_would_join(t, path, items, n, leaf_cost(t->order, gone->klen, gone->vlen),
-	                       join);
+	return tree_would_join(t, path, items, n, less, join);
 }

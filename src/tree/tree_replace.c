@@ -24,7 +24,6 @@
 
 /* percent that the left page keeps when keys arrive in ascending order */
 #define INNER_APPEND_FILL 90u
-#define INNER_SPARSE      25u /* percent under which an inner page joins its neighbour */
 #define INNER_JOINED      75u /* percent that both may take together */
 
 /* pages at most that the kids of one or two pages, and those of a change, become */
@@ -188,7 +187,7 @@ static int join_sibling(struct tree *t, const struct path *path, struct replace_
 	uint64_t at = 0;
 	bool left = true;
 
-	if (b->cost >= inner_usable(t->view->psize) * INNER_SPARSE / 100)
+	if (b->cost >= inner_usable(t->view->psize) / TREE_SPARSE)
 		return 0;
 	int rc = replace_beside(t, path, b, left, &page, &at, &between, &cost);
 
@@ -433,21 +432,35 @@ static int empty_root(struct tree *t, uint64_t old)
 	return tree_page_out(t, 0, used, &t->root);
 }
 
-/* stays_filled - whether a page with one separator less is not so empty that it joins a neighbour.
- * It is told by the least that separators take: false means that a closer look is needed. */
-static bool stays_filled(const struct fmt_page *page, uint32_t psize)
+/* stays - whether a page that loses kid index stays as it is otherwise: it is the root and has more
+ * than one left, or does not fall below a limit at which it is looked at with its neighbours. What
+ * it holds is told by its header: it may have been more by some bytes of alignment. */
+static bool stays(const struct tree *t, const struct fmt_page *page, uint64_t off, uint32_t index,
+                  bool is_root)
 {
-	const struct sep least = {0};
+	uint32_t usable = inner_usable(t->view->psize);
+	uint32_t seps = page->offs + 2u * page->n;
+	struct sep gone;
 
-	return page->n > 1 &&
-	       (page->n - 1u) * inner_cost(&least) >= inner_usable(psize) * INNER_SPARSE / 100;
+	if (page->n < 2)
+		return false;
+	if (is_root)
+		return true;
+	if (index == page->n)
+		index--;
+	if (inner_sep(t->view, page, off, index, &gone))
+		return false;
+	const uint32_t less = inner_cost(&gone);
+	const uint32_t total = page->n * INNER_EACH + page->end - seps;
+
+	return total > less && !tree_falls_below(usable, total - less, less);
 }
 
 /* changed_copy - the commonest changes, one kid for one, two for one and none for one, as a copy of
  * the page in w->image. 0: it is to be made from its parts. A copy of the page's bytes with a kid
  * changed is much cheaper than taking it apart, and these are nearly all changes. */
 static uint32_t changed_copy(const struct tree *t, const struct fmt_page *page, uint64_t off,
-                             const struct change *c, uint64_t prev)
+                             const struct change *c, uint64_t prev, bool is_root)
 {
 	struct wset *w = t->view->w;
 	const struct inner_edit edit = {
@@ -462,7 +475,7 @@ static uint32_t changed_copy(const struct tree *t, const struct fmt_page *page, 
 	if (c->count != 1 || c->m > 2)
 		return 0;
 	if (c->m == 0) {
-		if (stays_filled(page, w->psize))
+		if (stays(t, page, off, c->from, is_root))
 			return inner_without(w->image, &edit);
 		return 0;
 	}
@@ -532,7 +545,7 @@ static int replace_at(struct tree *t, const struct path *path, unsigned int leve
 	b.prev = tree_prev_for(t, off);
 	b.appends = c->m > 1 && c->from == page->n;
 	uint32_t index = path_kid(path, level);
-	uint32_t used = changed_copy(t, page, off, c, b.prev);
+	uint32_t used = changed_copy(t, page, off, c, b.prev, is_root);
 
 	if (used) {
 		c->from = index;
