@@ -15,7 +15,7 @@
 
 #define BENCH_ENGINES    10u /* at most */
 #define BENCH_ROUNDS     99u
-#define BENCH_PHASES     40u
+#define BENCH_PHASES     44u
 #define BENCH_PATH       4096u
 #define BENCH_KEY_MAX    511u
 #define BENCH_VALUE_MAX  65536u
@@ -71,6 +71,10 @@ struct bench_engine {
 	int (*begin)(void *session, int write);
 	int (*commit)(void *session); /* ends a write transaction: it is durable */
 	void (*abort)(void *session); /* ends either kind; nothing happens without one */
+	/* relax - commits from here on wait for a sync, or (on 0) are durable again; sync - makes
+	 * them durable. Both NULL: the engine has no such commits. */
+	int (*relax)(void *session, int on);
+	int (*sync)(void *session);
 	int (*put)(void *session, struct bench_bytes key, struct bench_bytes value, int append);
 	int (*del)(void *session, struct bench_bytes key);
 	int (*get)(void *session, struct bench_bytes key, struct bench_bytes *value);
@@ -133,6 +137,7 @@ enum bench_kind {
 	BENCH_MIXED,
 	BENCH_READERS,
 	BENCH_WRITERS,
+	BENCH_SYNC,
 	BENCH_REOPEN
 };
 
@@ -144,6 +149,7 @@ struct bench_phase {
 	int append;
 	int many;             /* GET, PUT, SCAN: many in one call; PUT with append: a sorted load */
 	int timed;            /* each transaction by itself, for PUT */
+	int relaxed;          /* commits wait for a sync, where the engine has such, for PUT */
 	unsigned int threads; /* readers, for READERS; writers, for WRITERS */
 	int writer;           /* beside them a thread that commits */
 	unsigned int idle;    /* threads that hold a read transaction, for PUT */

@@ -99,6 +99,17 @@ static void store_abort(void *store)
 	s->txn = NULL;
 }
 
+static int store_relax(void *store, int on)
+{
+	return daxkv_set_durability(((struct store *)store)->store,
+	                            on ? DAXKV_LAZY : DAXKV_DURABLE);
+}
+
+static int store_sync(void *store)
+{
+	return daxkv_sync(((struct store *)store)->store);
+}
+
 /* val_of - the interface takes one struct for input and output; input bytes are not written. */
 static struct daxkv_val val_of(struct bench_bytes b)
 {
@@ -308,6 +319,8 @@ const struct bench_engine engine_daxkv = {
     .begin = store_begin,
     .commit = store_commit,
     .abort = store_abort,
+    .relax = store_relax,
+    .sync = store_sync,
     .put = store_put,
     .del = store_del,
     .get = store_get,

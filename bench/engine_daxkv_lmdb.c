@@ -21,7 +21,8 @@ extern const struct bench_engine engine_daxkv_lmdb;
 	F(mdb_env_info) F(mdb_txn_begin) F(mdb_txn_commit) \
 	F(mdb_txn_abort) F(mdb_dbi_open) F(mdb_put) \
 	F(mdb_get) F(mdb_del) F(mdb_cursor_open) \
-	F(mdb_cursor_get) F(mdb_cursor_close)
+	F(mdb_cursor_get) F(mdb_cursor_close) F(mdb_env_set_flags) \
+	F(mdb_env_sync)
 /* clang-format on */
 
 static struct {
@@ -293,6 +294,16 @@ static int store_space(void *store, uint64_t *bytes)
 	return err;
 }
 
+static int store_relax(void *store, int on)
+{
+	return f.mdb_env_set_flags(((struct store *)store)->env, MDB_NOSYNC, on);
+}
+
+static int store_sync(void *store)
+{
+	return f.mdb_env_sync(((struct store *)store)->env, 1);
+}
+
 static const char *store_durability(void *store)
 {
 	(void)store;
@@ -310,6 +321,8 @@ const struct bench_engine engine_daxkv_lmdb = {
     .begin = store_begin,
     .commit = store_commit,
     .abort = store_abort,
+    .relax = store_relax,
+    .sync = store_sync,
     .put = store_put,
     .del = store_del,
     .get = store_get,

@@ -121,6 +121,25 @@ static int store_open(const struct bench_config *config, const char *dir, int cr
 	return err;
 }
 
+static int store_relax(void *session, int on)
+{
+	leveldb_writeoptions_set_sync(((struct store *)session)->shared->sync, !on);
+	return 0;
+}
+
+/* store_sync - an empty batch with sync: the log is one file, so it takes the ones before along. */
+static int store_sync(void *session)
+{
+	struct shared *shared = ((struct store *)session)->shared;
+	leveldb_writebatch_t *empty = leveldb_writebatch_create();
+	char *message = NULL;
+
+	leveldb_writeoptions_set_sync(shared->sync, 1);
+	leveldb_write(shared->db, shared->sync, empty, &message);
+	leveldb_writebatch_destroy(empty);
+	return message_end(message);
+}
+
 static int store_close(void *session)
 {
 	struct shared *shared = ((struct store *)session)->shared;
@@ -266,6 +285,8 @@ const struct bench_engine engine_leveldb = {
     .begin = store_begin,
     .commit = store_commit,
     .abort = store_abort,
+    .relax = store_relax,
+    .sync = store_sync,
     .put = store_put,
     .del = store_del,
     .get = store_get,

@@ -13,7 +13,8 @@
 #include "bench.h"
 #include "files.h"
 
-extern const struct bench_engine engine_lmdb, engine_lmdb_pwrite, engine_lmdb_nosync;
+extern const struct bench_engine engine_lmdb, engine_lmdb_pwrite, engine_lmdb_nosync,
+    engine_lmdb_async;
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_READ  22
@@ -25,6 +26,7 @@ struct store {
 	MDB_dbi dbi;
 	MDB_txn *txn;
 	MDB_cursor *cursor;
+	unsigned int relaxed; /* the flag for commits that wait for a sync */
 };
 
 static const char *store_version(void)
@@ -106,6 +108,7 @@ static int store_open_with(const struct bench_config *config, const char *dir, i
 
 	if (!s)
 		return ENOMEM;
+	s->relaxed = MDB_NOSYNC;
 	err = mdb_env_create(&s->env);
 	if (err) {
 		free(s);
@@ -135,7 +138,33 @@ static int store_open_pwrite(const struct bench_config *config, const char *dir,
 static int store_open_nosync(const struct bench_config *config, const char *dir, int create,
                              void **out)
 {
-	return store_open_with(config, dir, create, MDB_WRITEMAP | MDB_NOSYNC, out);
+	int err = store_open_with(config, dir, create, MDB_WRITEMAP | MDB_NOSYNC, out);
+
+	if (!err) /* it stays as it is */
+		((struct store *)*out)->relaxed = 0;
+	return err;
+}
+
+static int store_open_async(const struct bench_config *config, const char *dir, int create,
+                            void **out)
+{
+	int err = store_open_with(config, dir, create, MDB_WRITEMAP, out);
+
+	if (!err)
+		((struct store *)*out)->relaxed = MDB_MAPASYNC;
+	return err;
+}
+
+static int store_relax(void *store, int on)
+{
+	struct store *s = store;
+
+	return mdb_env_set_flags(s->env, s->relaxed, on);
+}
+
+static int store_sync(void *store)
+{
+	return mdb_env_sync(((struct store *)store)->env, 1);
 }
 
 static int store_close(void *store)
@@ -336,19 +365,20 @@ static const char *store_durability(void *store)
 	                            : "no flags: pwrite and fdatasync at every commit";
 }
 
-/* All that the three variants share; what differs comes first. */
+/* All that the variants share; what differs comes first. */
 #define VARIANT(n, w, o)                                                                           \
 	{                                                                                          \
 		.name = n, .counts_writes = w, .open = o, .version = store_version,                \
 		.errmsg = store_errmsg, .close = store_close, .session_open = store_session_open,  \
 		.session_close = store_session_close, .begin = store_begin,                        \
-		.commit = store_commit, .abort = store_abort, .put = store_put, .del = store_del,  \
-		.get = store_get, .cursor_open = store_cursor_open,                                \
-		.cursor_close = store_cursor_close, .move = store_move,                            \
-		.del_range = store_del_range, .space = store_space,                                \
+		.commit = store_commit, .abort = store_abort, .relax = store_relax,                \
+		.sync = store_sync, .put = store_put, .del = store_del, .get = store_get,          \
+		.cursor_open = store_cursor_open, .cursor_close = store_cursor_close,              \
+		.move = store_move, .del_range = store_del_range, .space = store_space,            \
 		.durability = store_durability,                                                    \
 	}
 
 const struct bench_engine engine_lmdb = VARIANT("lmdb", 0, store_open);
 const struct bench_engine engine_lmdb_pwrite = VARIANT("lmdb-pwrite", 1, store_open_pwrite);
 const struct bench_engine engine_lmdb_nosync = VARIANT("lmdb-nosync", 0, store_open_nosync);
+const struct bench_engine engine_lmdb_async = VARIANT("lmdb-async", 0, store_open_async);

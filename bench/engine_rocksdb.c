@@ -117,6 +117,20 @@ static int store_open(const struct bench_config *config, const char *dir, int cr
 	return err;
 }
 
+static int store_relax(void *session, int on)
+{
+	rocksdb_writeoptions_set_sync(((struct store *)session)->shared->sync, !on);
+	return 0;
+}
+
+static int store_sync(void *session)
+{
+	char *message = NULL;
+
+	rocksdb_flush_wal(((struct store *)session)->shared->db, 1, &message);
+	return message_end(message);
+}
+
 static int store_close(void *session)
 {
 	struct shared *shared = ((struct store *)session)->shared;
@@ -262,6 +276,8 @@ const struct bench_engine engine_rocksdb = {
     .begin = store_begin,
     .commit = store_commit,
     .abort = store_abort,
+    .relax = store_relax,
+    .sync = store_sync,
     .put = store_put,
     .del = store_del,
     .get = store_get,

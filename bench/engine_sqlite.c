@@ -88,6 +88,23 @@ static int store_connect(struct store *s)
 	return err;
 }
 
+/* store_relax - with OFF nothing is written to the disk before a checkpoint with FULL. */
+static int store_relax(void *session, int on)
+{
+	return sqlite3_exec(((struct store *)session)->db,
+	                    on ? "PRAGMA synchronous = OFF" : "PRAGMA synchronous = FULL", NULL,
+	                    NULL, NULL);
+}
+
+static int store_sync(void *session)
+{
+	struct store *s = session;
+	int err = store_relax(s, 0);
+
+	return err ? err
+	           : sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_FULL, NULL, NULL);
+}
+
 static void store_session_close(void *session)
 {
 	struct store *s = session;
@@ -281,6 +298,8 @@ const struct bench_engine engine_sqlite = {
     .begin = store_begin,
     .commit = store_commit,
     .abort = store_abort,
+    .relax = store_relax,
+    .sync = store_sync,
     .put = store_put,
     .del = store_del,
     .get = store_get,

@@ -19,6 +19,7 @@ struct store { /* a session */
 	WT_CURSOR *records; /* for put, del and get */
 	WT_CURSOR *cursor;
 	int running; /* a transaction */
+	int relaxed; /* commits do not wait for the log */
 };
 
 static const char *store_version(void)
@@ -109,7 +110,20 @@ static int store_commit(void *session)
 	struct store *s = session;
 
 	s->running = 0;
-	return s->session->commit_transaction(s->session, NULL);
+	return s->session->commit_transaction(s->session, s->relaxed ? "sync=off" : NULL);
+}
+
+static int store_relax(void *session, int on)
+{
+	((struct store *)session)->relaxed = on;
+	return 0;
+}
+
+static int store_sync(void *session)
+{
+	struct store *s = session;
+
+	return s->session->log_flush(s->session, "sync=on");
 }
 
 static void store_abort(void *session)
@@ -232,6 +246,8 @@ const struct bench_engine engine_wiredtiger = {
     .session_close = store_session_close,
     .begin = store_begin,
     .commit = store_commit,
+    .relax = store_relax,
+    .sync = store_sync,
     .abort = store_abort,
     .put = store_put,
     .del = store_del,

@@ -9,7 +9,7 @@
 #define OPTIONAL extern const struct bench_engine __attribute__((weak))
 
 extern const struct bench_engine engine_daxkv, engine_daxkv_lmdb, engine_lmdb, engine_lmdb_pwrite,
-    engine_lmdb_nosync;
+    engine_lmdb_nosync, engine_lmdb_async;
 OPTIONAL engine_sqlite, engine_rocksdb, engine_leveldb, engine_wiredtiger;
 
 static const struct {
@@ -21,6 +21,7 @@ static const struct {
     {"lmdb", "", &engine_lmdb},
     {"lmdb-pwrite", "", &engine_lmdb_pwrite},
     {"lmdb-nosync", "", &engine_lmdb_nosync},
+    {"lmdb-async", "", &engine_lmdb_async},
     {"sqlite", "libsqlite3-dev", &engine_sqlite},
     {"rocksdb", "librocksdb-dev", &engine_rocksdb},
     {"leveldb", "libleveldb-dev", &engine_leveldb},
@@ -81,9 +82,10 @@ unsigned int engines_select(const char *list, const struct bench_engine *selecte
 	for (size_t i = 0; i < KNOWN;
 	     i++) /* the first is what the others are compared with: always there */
 		if (known[i].engine &&
-		    (i == 0 ||
-		     (list ? list_has(list, known[i].name)
-		           : known[i].engine != &engine_daxkv_lmdb /* only when it is named */)))
+		    (i == 0 || (list ? list_has(list, known[i].name)
+		                     /* only when they are named */
+		                     : known[i].engine != &engine_daxkv_lmdb &&
+		                           known[i].engine != &engine_lmdb_async)))
 			selected[n++] = known[i].engine;
 	return n;
 }

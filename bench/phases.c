@@ -224,6 +224,52 @@ static int run_timed(struct run *r)
 	return err;
 }
 
+/* run_relax - commits are relaxed, where they can be; or durable again. */
+static int run_relax(struct run *r, int on)
+{
+	*r->what = on ? "relax" : "end of relaxed commits";
+	return r->plan->phase->relaxed && r->e->relax ? r->e->relax(r->session, on) : 0;
+}
+
+/* run_relaxed - puts by such commits. The sync that ends them is in nobody's time: the phase of
+ * that name has it. */
+static int run_relaxed(struct run *r)
+{
+	double ended;
+	int err = run_relax(r, 1);
+
+	if (!err)
+		err = r->plan->phase->timed ? run_timed(r) : run_writes(r);
+	ended = clock_ns();
+	if (!err)
+		err = run_relax(r, 0);
+	*r->what = "sync";
+	if (!err && r->plan->phase->relaxed && r->e->sync)
+		err = r->e->sync(r->session);
+	r->made_ns += clock_ns() - ended;
+	return err;
+}
+
+/* run_syncs - relaxed commits in nobody's time, and then a sync. */
+static int run_syncs(struct run *r)
+{
+	const uint64_t n = r->plan->n / r->plan->reported;
+	int err = 0;
+
+	for (uint64_t i = 0; i < r->plan->n && !err; i += n) {
+		double start = clock_ns();
+
+		err = run_relax(r, 1);
+		for (uint64_t j = i; j < i + n && !err; j++)
+			err = run_batch(r, j, j + 1);
+		r->made_ns += clock_ns() - start;
+		*r->what = "sync";
+		if (!err && r->e->sync)
+			err = r->e->sync(r->session);
+	}
+	return err ? err : run_relax(r, 0);
+}
+
 static int run_cursor(struct run *r)
 {
 	struct bench_bytes none = {NULL, 0};
@@ -331,7 +377,10 @@ static int run_any(struct run *r)
 	switch (r->plan->phase->kind) {
 	case BENCH_PUT:
 	case BENCH_DEL:
-		err = r->plan->phase->timed ? run_timed(r) : run_writes(r);
+		err = run_relaxed(r);
+		break;
+	case BENCH_SYNC:
+		err = run_syncs(r);
 		break;
 	case BENCH_MIXED:
 		err = run_mixed(r);
@@ -394,7 +443,8 @@ int phase_run(const struct bench_config *config, const struct bench_engine *engi
 	struct bench_counts before = {0}, after = {0};
 	enum bench_kind kind = plan->phase->kind;
 	int writes = kind == BENCH_PUT || kind == BENCH_DEL || kind == BENCH_CUT ||
-	             kind == BENCH_MIXED || kind == BENCH_READERS || kind == BENCH_WRITERS;
+	             kind == BENCH_MIXED || kind == BENCH_READERS || kind == BENCH_WRITERS ||
+	             kind == BENCH_SYNC;
 	struct run r = {config,
 	                engine,
 	                session,

@@ -68,6 +68,12 @@ static const struct bench_phase phases[] = {
     RANDOM("write2", "the same by 2 threads", BENCH_WRITERS, .threads = 2),
     RANDOM("write8", "the same by 8 threads", BENCH_WRITERS, .threads = 8),
     RANDOM("write32", "the same by 32 threads", BENCH_WRITERS, .threads = 32),
+    RANDOM("lazy1", "put of an existing random key, one a transaction that waits for a sync",
+           BENCH_PUT, .batch = 1, .relaxed = 1),
+    RANDOM("lazy1000", "the same, 1,000 a transaction", BENCH_PUT, .batch = BENCH_TXN,
+           .relaxed = 1),
+    RANDOM("sync", "a sync behind 1,000 such transactions of one put", BENCH_SYNC, .batch = 1,
+           .relaxed = 1),
     RANDOM("delete", "delete of an existing random key, one a transaction", BENCH_DEL, .batch = 1,
            .floor_reads = 1, .floor_commits = 1),
     OTHER("ascend", "plain put of ascending keys, 1,000 a transaction", BENCH_STORE_ASCEND,
@@ -105,7 +111,9 @@ static int name_matches(const char *name, const char *wanted, size_t len)
 	return (strlen(name) == len && memcmp(name, wanted, len) == 0) ||
 	       (len == 4 && memcmp(wanted, "ycsb", 4) == 0 && strncmp(name, "ycsb-", 5) == 0) ||
 	       (len == 7 && memcmp(wanted, "readers", 7) == 0 && strncmp(name, "read", 4) == 0) ||
-	       (len == 7 && memcmp(wanted, "writers", 7) == 0 && strncmp(name, "write", 5) == 0);
+	       (len == 7 && memcmp(wanted, "writers", 7) == 0 && strncmp(name, "write", 5) == 0) ||
+	       (len == 4 && memcmp(wanted, "lazy", 4) == 0 &&
+	        (strncmp(name, "lazy", 4) == 0 || strcmp(name, "sync") == 0));
 }
 
 int plan_chosen(const struct bench_config *config, size_t phase)
@@ -189,6 +197,8 @@ static uint64_t phase_reported(const struct bench_config *c, const struct bench_
 		return c->mixed_ops;
 	case BENCH_READERS:
 		return c->ops * phase->threads;
+	case BENCH_SYNC:
+		return c->ops < BENCH_TXN ? 1 : c->ops / BENCH_TXN;
 	case BENCH_WRITERS:
 		return phase->threads * (c->ops < WRITERS_PART ? 1 : c->ops / WRITERS_PART);
 	case BENCH_REOPEN:
@@ -229,7 +239,7 @@ static void op_mixed(const struct bench_phase *phase, const struct zipf *z,
 static void op_draw(const struct bench_config *c, const struct bench_phase *phase, uint64_t i,
                     struct contents *contents, uint64_t *rng, struct bench_op *op)
 {
-	int existing = strcmp(phase->name, "update") == 0 || phase->timed ||
+	int existing = strcmp(phase->name, "update") == 0 || phase->timed || phase->relaxed ||
 	               phase->kind == BENCH_GET || phase->kind == BENCH_RANGE;
 	uint64_t known = phase->store == BENCH_STORE_LARGE ? c->large_ops : c->entries;
 
@@ -242,7 +252,7 @@ static void op_draw(const struct bench_config *c, const struct bench_phase *phas
 		op->id = phase_mix(++*rng) % (known / phase->threads) * phase->threads +
 		         i % phase->threads;
 	if (phase->kind == BENCH_PUT || phase->kind == BENCH_READERS ||
-	    phase->kind == BENCH_WRITERS)
+	    phase->kind == BENCH_WRITERS || phase->kind == BENCH_SYNC)
 		op->version = ++contents->versions[op->id];
 	else if (phase->kind == BENCH_DEL)
 		contents->versions[op->id] = 0;
@@ -254,7 +264,8 @@ static uint64_t plan_user_bytes(const struct bench_config *c, const struct bench
 {
 	uint64_t n = 0, entry = c->key_size + phase_value_size(c, plan->phase->store);
 
-	if (plan->phase->kind == BENCH_PUT || plan->phase->kind == BENCH_WRITERS)
+	if (plan->phase->kind == BENCH_PUT || plan->phase->kind == BENCH_WRITERS ||
+	    plan->phase->kind == BENCH_SYNC)
 		return plan->n * entry;
 	if (plan->phase->kind == BENCH_DEL)
 		return plan->n * c->key_size;
@@ -278,6 +289,8 @@ int plan_make(const struct bench_config *c, size_t number, struct contents *cont
 		plan->n = 0;
 	for (uint64_t i = 0; phase->kind == BENCH_CUT && i < plan->reported; i++)
 		contents->versions[c->entries / 4 + i] = 0;
+	if (phase->kind == BENCH_SYNC)
+		plan->n = plan->reported * (c->ops < BENCH_TXN ? c->ops : BENCH_TXN);
 	if (phase->kind == BENCH_READERS)
 		plan->n = !phase->writer ? 0 : c->entries < WRITER_IDS ? c->entries : WRITER_IDS;
 	plan->ops = calloc(plan->n + 1, sizeof *plan->ops);

@@ -105,8 +105,13 @@ static void growth_waits_for_the_sync(void **state)
 	struct daxkv_counters before, after;
 	(void)state;
 
-	daxkv_txn_abort(grows(store));
+	struct daxkv_txn *txn = grows(store);
+
+	daxkv_counters(store, &before);
+	daxkv_txn_abort(txn);
+	daxkv_counters(store, &after);
 	assert_false(store->map.unsettled);
+	assert_int_equal(after.fences, before.fences + 1);
 	OK(daxkv_close(store));
 	store = store_open("grows", FILE_MODE);
 	OK(put_in(store, 0, 0, 1));
