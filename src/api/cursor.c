@@ -52,10 +52,13 @@ int daxkv_cursor_renew(struct daxkv_txn *txn, struct daxkv_cursor *c)
 	rc = txn_done(txn, dbi_state(txn, c->db, &s));
 	if (rc)
 		return rc;
-	place_unlink(c);
+	if (c->txn != txn) {
+		place_unlink(c);
+		place_link(c, txn);
+	}
 	c->state = CURSOR_UNSET;
+	c->ordered = false;
 	place_forget_pages(c);
-	place_link(c, txn);
 	return 0;
 }
 
@@ -73,6 +76,62 @@ daxkv_db daxkv_cursor_db(const struct daxkv_cursor *c)
 	if (c)
 		return c->db;
 	return 0;
+}
+
+/* restore - KEPT becomes AT. The entry may be gone: then the cursor is in the gap where it was. An
+ * error leaves it KEPT, to be tried again. */
+static int restore(struct daxkv_cursor *c, const struct tree *t)
+{
+	assert(c->txn);
+	struct probe p = {.key = c->kept, .klen = c->klen};
+	int rc;
+
+	if (c->state != CURSOR_KEPT)
+		return 0;
+	p.dup = c->kept + c->klen;
+	p.dlen = c->dlen;
+	c->ordered = false;
+	rc = tree_seek(t, &p, &c->path);
+	if (rc)
+		return rc;
+	bool gap = !c->path.height || !c->path.eoff;
+
+	if (gap) /* at the tree's end the path stays behind the last entry */
+		rc = cursor_forward(c, t);
+	if (rc && rc != DAXKV_NOT_FOUND)
+		return rc;
+	c->state = CURSOR_AT;
+	c->gap = gap;
+	return 0;
+}
+
+/* The transaction may have ended, which detaches the cursor and does not free it. */
+int cursor_usable(struct daxkv_cursor *c, bool write, struct dbstate **s)
+{
+	int rc;
+
+	if (UNLIKELY(!c))
+		return err_set(EINVAL, "no cursor was given");
+	if (UNLIKELY(!c->txn))
+		return err_set(DAXKV_BAD_TXN, "the cursor's transaction has ended");
+	rc = txn_check(c->txn, write);
+	if (!rc && write)
+		rc = txn_seal(c->txn);
+	if (rc)
+		return rc;
+	return dbi_state(c->txn, c->db, s);
+}
+
+/* A kept place is searched here, once, and not when the change was made. */
+int cursor_ready(struct daxkv_cursor *c, bool write, struct dbstate **s)
+{
+	int rc = cursor_usable(c, write, s);
+
+	if (rc)
+		return rc;
+	if (UNLIKELY(c->state == CURSOR_KEPT))
+		return restore(c, &(*s)->tree);
+	return rc;
 }
 
 /* By the bytes in the page: the entry is the one under the cursor. */

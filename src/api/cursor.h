@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * cursor.h - what the files of a cursor share: cursor.c (life, changes), cursor_move.c (moves),
- * cursor_many.c (many entries a call), cursor_verify.c (checksums). Where it stands: txn/place.h.
+ * cursor_mark.c (ends, once more), cursor_many.c (many entries a call), cursor_verify.c
+ * (checksums). Where it stands: txn/place.h.
  */
 #ifndef DAXKV_CURSOR_H
 #define DAXKV_CURSOR_H
@@ -52,6 +53,16 @@ int cursor_back(struct daxkv_cursor *c, const struct tree *t);
 int cursor_get_by_key(struct daxkv_cursor *c, const struct dbstate *s, struct daxkv_val *key,
                       struct daxkv_val *value, enum daxkv_cursor_op op);
 int cursor_move_by_key(struct daxkv_cursor *c, const struct dbstate *s, enum daxkv_cursor_op op);
+
+/* cursor_mark_take - the cursor goes where the same op led before, to the entry at path.eoff:
+ * FIRST, LAST, FIRST_DUP or LAST_DUP. False: there is no such mark, and nothing has changed.
+ * cursor_mark_set - the op has led here, without a mark; of the _DUP ones paired: from one of their
+ * two marks, as cursor_mark_paired says before the move. cursor_mark_several - whether the key
+ * under the cursor has more values than one, if marks tell; else false. */
+bool cursor_mark_take(struct daxkv_cursor *c, enum daxkv_cursor_op op);
+void cursor_mark_set(struct daxkv_cursor *c, enum daxkv_cursor_op op, bool paired);
+bool cursor_mark_paired(const struct daxkv_cursor *c);
+bool cursor_mark_several(const struct daxkv_cursor *c, bool *several);
 
 #define CURSOR_AHEAD 6u /* entries that are prefetched while a cursor steps */
 

@@ -301,7 +301,10 @@ int cursor_move_by_key(struct daxkv_cursor *c, const struct dbstate *s, enum dax
 int cursor_get_by_key(struct daxkv_cursor *c, const struct dbstate *s, struct daxkv_val *key,
                       struct daxkv_val *value, enum daxkv_cursor_op op)
 {
+	const bool end = op == DAXKV_FIRST_DUP || op == DAXKV_LAST_DUP;
 	struct move m;
+
+	const bool paired = end && cursor_mark_paired(c);
 	int rc = move_begin(&m, c, s);
 
 	if (rc)
@@ -311,6 +314,8 @@ int cursor_get_by_key(struct daxkv_cursor *c, const struct dbstate *s, struct da
 		rc = cursor_output(c, key, value);
 	if (rc)
 		move_undo(&m);
+	else if (end)
+		cursor_mark_set(c, op, paired);
 	return rc;
 }
 
@@ -472,7 +477,7 @@ static int cursor_several(struct daxkv_cursor *c, bool *several)
 		return rc;
 	if (c->state == CURSOR_UNSET)
 		return err_set(EINVAL, "the cursor is not positioned");
-	if (alone(c))
+	if (alone(c) || cursor_mark_several(c, several))
 		return 0;
 	rc = move_begin(&m, c, s);
 	for (int way = 0; way < 2 && !rc && !*several && s->order.dups; way++) {

@@ -81,32 +81,6 @@ static int seek(struct daxkv_cursor *c, const struct tree *t, const struct probe
 	return tree_seek(t, p, &c->path);
 }
 
-/* restore - KEPT becomes AT. The entry may be gone: then the cursor is in the gap where it was. An
- * error leaves it KEPT, to be tried again. */
-static int restore(struct daxkv_cursor *c, const struct tree *t)
-{
-	assert(c->txn);
-	struct probe p = {.key = c->kept, .klen = c->klen};
-	int rc;
-
-	if (c->state != CURSOR_KEPT)
-		return 0;
-	p.dup = c->kept + c->klen;
-	p.dlen = c->dlen;
-	rc = seek(c, t, &p);
-	if (rc)
-		return rc;
-	bool gap = !c->path.height || !c->path.eoff;
-
-	if (gap) /* at the tree's end the path stays behind the last entry */
-		rc = cursor_forward(c, t);
-	if (rc && rc != DAXKV_NOT_FOUND)
-		return rc;
-	c->state = CURSOR_AT;
-	c->gap = gap;
-	return 0;
-}
-
 /* output - key and value of the entry at eoff of the cursor's leaf. The bytes are the mapping's.
  * CORRUPT. */
 static inline int output(const struct daxkv_cursor *c, uint32_t eoff, struct daxkv_val *key,
@@ -339,35 +313,6 @@ static int move_seek(struct daxkv_cursor *c, const struct tree *t, const struct 
 	return DAXKV_NOT_FOUND;
 }
 
-/* The transaction may have ended, which detaches the cursor and does not free it. */
-int cursor_usable(struct daxkv_cursor *c, bool write, struct dbstate **s)
-{
-	int rc;
-
-	if (UNLIKELY(!c))
-		return err_set(EINVAL, "no cursor was given");
-	if (UNLIKELY(!c->txn))
-		return err_set(DAXKV_BAD_TXN, "the cursor's transaction has ended");
-	rc = txn_check(c->txn, write);
-	if (!rc && write)
-		rc = txn_seal(c->txn);
-	if (rc)
-		return rc;
-	return dbi_state(c->txn, c->db, s);
-}
-
-/* A kept place is searched here, once, and not when the change was made. */
-int cursor_ready(struct daxkv_cursor *c, bool write, struct dbstate **s)
-{
-	int rc = cursor_usable(c, write, s);
-
-	if (rc)
-		return rc;
-	if (UNLIKELY(c->state == CURSOR_KEPT))
-		return restore(c, &(*s)->tree);
-	return rc;
-}
-
 /* move - all moves but a step inside a leaf. */
 static int move(struct daxkv_cursor *c, const struct dbstate *s, const struct daxkv_val *key,
                 const struct daxkv_val *value, enum daxkv_cursor_op op)
@@ -590,6 +535,8 @@ static __attribute__((noinline)) int get_by_key(struct daxkv_cursor *c, struct d
 		if (done)
 			return err_answer(rc);
 	}
+	if (op >= DAXKV_FIRST_DUP && cursor_mark_take(c, op))
+		return err_answer(output(c, c->path.eoff, key, value));
 	rc = cursor_usable(c, false, &s);
 	if (!rc)
 		rc = s->order.dups ? cursor_get_by_key(c, s, key, value, op)
@@ -606,6 +553,19 @@ static __attribute__((noinline)) int get_current(struct daxkv_cursor *c, struct 
 		return err_answer(move_far(c, key, value, DAXKV_GET_CURRENT));
 	c->gap = false; /* the entry behind the gap is the cursor's from here on */
 	return 0;
+}
+
+/* get_end - to the first or the last entry. */
+static __attribute__((noinline)) int get_end(struct daxkv_cursor *c, struct daxkv_val *key,
+                                             struct daxkv_val *value, enum daxkv_cursor_op op)
+{
+	if (cursor_mark_take(c, op))
+		return err_answer(output(c, c->path.eoff, key, value));
+	int rc = err_answer(move_far(c, key, value, op));
+
+	if (!rc)
+		cursor_mark_set(c, op, false);
+	return rc;
 }
 
 /* cursor_get - inlined, as what a step takes is not much more than a call. */
@@ -628,6 +588,8 @@ ALWAYS_INLINE int cursor_get(struct daxkv_cursor *c, struct daxkv_val *key, stru
 		return get_by_key(c, key, value, op);
 	if (op == DAXKV_GET_CURRENT)
 		return get_current(c, key, value);
+	if (op <= DAXKV_LAST)
+		return get_end(c, key, value, op);
 	return err_answer(move_far(c, key, value, op));
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * cursor.c - the life of a cursor, and changes through it. Where it goes is in cursor_move.c.
+ * cursor.c - cursors of parents and children, and changes through them. A handle's life is in
+ * cursor_open.c, and where it goes in cursor_move.c.
  *
  * A deletion moves every cursor of the transaction that stands on what is gone: on to the next
  * value of the key, behind its last value, or on to the next key. The store's cursors would stay in
@@ -21,193 +22,6 @@ struct pair { /* where a cursor stands, copied */
 	size_t klen, dlen;
 	uint8_t bytes[];
 };
-
-/* ---- handles --------------------------------------------------------------------------------- */
-
-#define RESTING 1024u /* handles of ended write transactions that are not used again yet */
-
-/* A write transaction's cursors end with it, and there are programs that close one afterwards. So
- * its memory stays a cursor's, without a transaction: closing that does nothing. Such handles are
- * used again, those that ended first before others, and none of the last RESTING. A fork waits for
- * the mutex, as for those of environments. */
-static struct {
-	pthread_mutex_t mutex;
-	MDB_cursor *first, **end;
-	size_t n;
-} resting = {.mutex = PTHREAD_MUTEX_INITIALIZER};
-
-static MDB_cursor *handle_new(bool rdonly)
-{
-	MDB_cursor *c = NULL;
-
-	if (rdonly)
-		return calloc(1, sizeof *c);
-	pthread_mutex_lock(&resting.mutex);
-	if (resting.n > RESTING) {
-		c = resting.first;
-		resting.first = c->next;
-		resting.n--;
-	}
-	pthread_mutex_unlock(&resting.mutex);
-	if (!c)
-		return calloc(1, sizeof *c);
-	memset(c, 0, sizeof *c);
-	return c;
-}
-
-/* handle_rest - c, of a write transaction, is an ended cursor from here on. */
-static void handle_rest(MDB_cursor *c)
-{
-	memset(c, 0, sizeof *c);
-	pthread_mutex_lock(&resting.mutex);
-	if (!resting.n++)
-		resting.end = &resting.first;
-	*resting.end = c;
-	resting.end = &c->next;
-	pthread_mutex_unlock(&resting.mutex);
-}
-
-void cursors_before_fork(void)
-{
-	pthread_mutex_lock(&resting.mutex);
-}
-
-void cursors_after_fork(void)
-{
-	pthread_mutex_unlock(&resting.mutex);
-}
-
-static void layer_cursor_link(MDB_cursor *c, MDB_txn *txn)
-{
-	if (txn->rdonly)
-		pthread_mutex_lock(&txn->sharing);
-	c->txn = txn;
-	c->rdonly = txn->rdonly;
-	c->state = 0;
-	c->next = txn->cursors;
-	c->link = &txn->cursors;
-	if (c->next)
-		c->next->link = &c->next;
-	txn->cursors = c;
-	if (txn->rdonly)
-		pthread_mutex_unlock(&txn->sharing);
-}
-
-static void layer_cursor_unlink(MDB_cursor *c)
-{
-	MDB_txn *txn = c->txn;
-
-	if (!c->link)
-		return;
-	if (txn->rdonly)
-		pthread_mutex_lock(&txn->sharing);
-	*c->link = c->next;
-	if (c->next)
-		c->next->link = c->link;
-	c->link = NULL;
-	c->txn = NULL;
-	if (txn->rdonly)
-		pthread_mutex_unlock(&txn->sharing);
-}
-
-static int store_cursor_open(MDB_txn *txn, struct handle *handle, struct daxkv_cursor **inner)
-{
-	int rc = daxkv_cursor_open(txn->inner, handle->db, inner);
-
-	if (rc == DAXKV_NEED_COMPARE && !compare_provide(txn->inner, handle))
-		rc = daxkv_cursor_open(txn->inner, handle->db, inner);
-	return err_of(rc);
-}
-
-static int cursor_new(MDB_txn *txn, MDB_dbi dbi, struct handle *handle, MDB_cursor **ret)
-{
-	MDB_cursor *c = handle_new(txn->rdonly);
-	int rc = 0;
-
-	if (!c)
-		return ENOMEM;
-	if (dbi != FREE_DBI)
-		rc = store_cursor_open(txn, handle, &c->inner);
-	if (rc) {
-		if (txn->rdonly)
-			free(c);
-		else
-			handle_rest(c);
-		return rc;
-	}
-	c->dbi = dbi;
-	c->handle = handle;
-	layer_cursor_link(c, txn);
-	*ret = c;
-	return 0;
-}
-
-int mdb_cursor_open(MDB_txn *txn, MDB_dbi dbi, MDB_cursor **ret)
-{
-	struct handle *handle = handle_of(txn, dbi);
-
-	if (!ret || !handle)
-		return EINVAL;
-	if (txn->state)
-		return MDB_BAD_TXN;
-	if (dbi == FREE_DBI && !txn->rdonly)
-		return EINVAL;
-	int rc = txn_is_copy(txn) ? txn_adopt(txn) : 0;
-
-	return rc ? rc : cursor_new(txn, dbi, handle, ret);
-}
-
-static void cursor_free(MDB_cursor *c)
-{
-	layer_cursor_unlink(c);
-	daxkv_cursor_close(c->inner);
-	free(c->page);
-	free(c->pending);
-	if (c->of)
-		c->of->shadow = NULL;
-	if (c->shadow)
-		c->shadow->of = NULL;
-	if (c->rdonly)
-		free(c);
-	else
-		handle_rest(c);
-}
-
-void mdb_cursor_close(MDB_cursor *c)
-{
-	if (c && c->handle)
-		cursor_free(c);
-}
-
-int mdb_cursor_renew(MDB_txn *txn, MDB_cursor *c)
-{
-	struct handle *handle;
-	int rc = 0;
-
-	if (!c || !(handle = handle_of(txn, c->dbi)) || !txn->rdonly || !c->rdonly)
-		return EINVAL;
-	if (txn->state)
-		return MDB_BAD_TXN;
-	if (c->inner)
-		rc = daxkv_cursor_renew(txn->inner, c->inner);
-	if (rc == DAXKV_NEED_COMPARE && !compare_provide(txn->inner, handle))
-		rc = daxkv_cursor_renew(txn->inner, c->inner);
-	if (rc)
-		return err_of(rc);
-	layer_cursor_unlink(c);
-	layer_cursor_link(c, txn);
-	return 0;
-}
-
-MDB_txn *mdb_cursor_txn(MDB_cursor *c)
-{
-	return c ? c->txn : NULL;
-}
-
-MDB_dbi mdb_cursor_dbi(MDB_cursor *c)
-{
-	return c ? c->dbi : 0;
-}
 
 /* ---- parents and children -------------------------------------------------------------------- */
 
@@ -280,7 +94,7 @@ int cursors_shadow(MDB_txn *parent, MDB_txn *child)
 	for (MDB_cursor *c = parent->cursors; c && !rc; c = c->next) {
 		MDB_cursor *shadow;
 
-		rc = cursor_new(child, c->dbi, c->handle, &shadow);
+		rc = cursor_handle_new(child, c->dbi, c->handle, &shadow);
 		if (rc)
 			break;
 		shadow->of = c;
@@ -295,21 +109,25 @@ int cursors_end(MDB_txn *txn, bool keep)
 {
 	int rc = 0;
 
+	cursor_spare_end(txn);
 	while (txn->cursors) {
 		MDB_cursor *c = txn->cursors;
 
 		if (keep && !rc && c->of && c->strayed)
 			rc = pair_under(c, &c->of->pending);
 		if (txn->rdonly)
-			layer_cursor_unlink(c);
+			cursor_handle_unlink(c);
 		else
-			cursor_free(c);
+			cursor_handle_free(c);
 	}
 	return rc;
 }
 
 void cursors_forget(MDB_txn *txn)
 {
+	MDB_cursor *spare = txn->spare;
+
+	txn->spare = NULL;
 	while (txn->cursors) {
 		MDB_cursor *c = txn->cursors;
 
@@ -319,8 +137,11 @@ void cursors_forget(MDB_txn *txn)
 		if (txn->rdonly)
 			continue;
 		free(c->page);
-		handle_rest(c);
+		cursor_handle_rest(c);
 	}
+	if (spare)
+		free(spare->page);
+	free(spare);
 }
 
 int cursors_resume(MDB_txn *parent, bool done)

@@ -11,7 +11,8 @@
 #include <errno.h>
 #include <string.h>
 
-#define DUP_STATES (CURSOR_DUP_NONE | CURSOR_DUP_EOF | CURSOR_DUP_MOVED | CURSOR_DUP_END)
+#define DUP_STATES                                                                                 \
+	(CURSOR_DUP_NONE | CURSOR_DUP_EOF | CURSOR_DUP_MOVED | CURSOR_DUP_END | CURSOR_SEVERAL)
 
 static bool has_dups(const MDB_cursor *c)
 {
@@ -49,7 +50,8 @@ int cursor_several(MDB_cursor *c, bool *several)
 {
 	int answer = 0, rc;
 
-	*several = c->state & (CURSOR_DUP_NONE | CURSOR_DUP_END | CURSOR_DUP_MOVED);
+	*several =
+	    c->state & (CURSOR_DUP_NONE | CURSOR_DUP_END | CURSOR_DUP_MOVED | CURSOR_SEVERAL);
 	if (*several || !has_dups(c))
 		return 0;
 	rc = daxkv_cursor_several(c->inner, &answer);
@@ -392,7 +394,7 @@ static int among_dups(MDB_cursor *c, MDB_val *key, MDB_val *data, MDB_cursor_op 
 		rc = cursor_store_get(c, NULL, data, first ? DAXKV_FIRST_DUP : DAXKV_LAST_DUP);
 	if (!rc) {
 		c->state &= ~(unsigned int)(CURSOR_DUP_END | CURSOR_DUP_EOF);
-		c->state |= first ? 0 : CURSOR_DUP_EOF;
+		c->state |= (first ? 0 : CURSOR_DUP_EOF) | (c->rdonly ? CURSOR_SEVERAL : 0);
 	}
 	return rc;
 }
@@ -523,7 +525,8 @@ int mdb_cursor_get(MDB_cursor *c, MDB_val *key, MDB_val *data, MDB_cursor_op op)
 			return 0;
 		if (rc != DAXKV_NOT_FOUND && rc != DAXKV_NEED_COMPARE)
 			return store_result(c, rc);
-	} else if ((c->state & ~(unsigned int)CURSOR_DUP_EOF) == CURSOR_SET && c->inner) {
+	} else if ((c->state & ~(unsigned int)(CURSOR_DUP_EOF | CURSOR_SEVERAL)) == CURSOR_SET &&
+	           c->inner) {
 		rc = get_plain(c, key, data, op, &done);
 		if (done)
 			return rc;

@@ -148,6 +148,9 @@ struct MDB_txn {
 	struct reader *reader; /* the entry that shows what it reads */
 	struct reader *home;   /* the entry that the handle lies in; NULL: none */
 	MDB_cursor *cursors;
+	/* one that was closed, for the next: atomic, and still in cursors, of a read transaction;
+	 * else memory alone */
+	MDB_cursor *spare;
 	/* of a read transaction: threads of a program may share it, as those of Knot DNS do */
 	pthread_mutex_t sharing;
 };
@@ -234,6 +237,7 @@ enum cursor_state {
 	CURSOR_DUP_MOVED = 64, /* like CURSOR_MOVED, among the key's values */
 	CURSOR_DUP_END = 128,  /* behind the key's last value, which the store's cursor is on */
 	CURSOR_ARRAY = 256,    /* on the last value of the array that was given last */
+	CURSOR_SEVERAL = 512,  /* a read transaction's: its key has several values */
 };
 
 struct MDB_cursor {
@@ -438,6 +442,21 @@ static inline int compare_adopt(MDB_txn *txn, struct handle *handle)
 {
 	return LIKELY(!handle->cmp && !handle->dcmp) ? 0 : compare_adopt_set(txn, handle);
 }
+
+/* ---- cursor_open.c --------------------------------------------------------------------------- */
+
+/* cursor_handle_new - a cursor on the handle's database. ENOMEM, and errors of the store.
+ * cursor_handle_unlink - it is in no transaction's list. cursor_handle_free - and it ends.
+ * cursor_handle_rest - one of a write transaction has ended with it: its memory, which is not used
+ * any more, stays a cursor's for a while. */
+int cursor_handle_new(MDB_txn *txn, MDB_dbi dbi, struct handle *handle, MDB_cursor **ret);
+void cursor_handle_unlink(MDB_cursor *c);
+void cursor_handle_free(MDB_cursor *c);
+void cursor_handle_rest(MDB_cursor *c);
+
+/* cursor_spare_end - the transaction ends: so does the cursor that it kept for the next one. No
+ * other thread uses it. */
+void cursor_spare_end(MDB_txn *txn);
 
 /* ---- cursor.c -------------------------------------------------------------------------------- */
 

@@ -207,6 +207,8 @@ static void read_end(MDB_txn *txn, bool keep)
 {
 	if (UNLIKELY(txn->opened))
 		handles_end(txn->env, txn->serial, 0, keep);
+	if (txn->spare)
+		cursor_spare_end(txn);
 	if (UNLIKELY(txn->cursors) || !txn->home) {
 		txn_read_stop(txn);
 	} else {
@@ -224,7 +226,7 @@ static int write_end(MDB_txn *txn, bool keep)
 	struct daxkv_txn *inner = txn->inner;
 	uint64_t serial = txn->serial;
 	bool opened = txn->opened;
-	int rc = txn->cursors ? cursors_end(txn, keep) : 0;
+	int rc = txn->cursors || txn->spare ? cursors_end(txn, keep) : 0;
 
 	keep &= !rc;
 	if (keep && parent) {

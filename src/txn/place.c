@@ -40,6 +40,9 @@ static void link_locked(struct daxkv_cursor *c, struct daxkv_txn *txn)
 	if (c->next)
 		c->next->link = &c->next;
 	txn->cursors = c;
+	/* another transaction has the same numbers of generations */
+	for (unsigned int i = 0; i < CURSOR_MARKS; i++)
+		c->mark[i].generation = 0;
 }
 
 /* For a cursor that is in no list. */
@@ -52,7 +55,7 @@ void place_link(struct daxkv_cursor *c, struct daxkv_txn *txn)
 }
 
 /* cursor_new - memory of a cursor that begins as zeros, with room for the order of any leaf: no
- * move allocates. NULL: there is none. */
+ * move allocates. Marks and order are made when they are needed. NULL: there is none. */
 static struct daxkv_cursor *cursor_new(const struct daxkv_txn *txn)
 {
 	struct daxkv_cursor *c =
@@ -62,7 +65,7 @@ static struct daxkv_cursor *cursor_new(const struct daxkv_txn *txn)
 		(void)err_set(ENOMEM, "no memory for a cursor");
 		return NULL;
 	}
-	memset(c, 0, sizeof *c);
+	memset(c, 0, offsetof(struct daxkv_cursor, mark));
 	c->store = txn->store;
 	return c;
 }
@@ -201,6 +204,16 @@ int place_keep(struct daxkv_cursor *c, const uint8_t *key, uint32_t klen, const 
 	return 0;
 }
 
+/* saved_entry - the entry that the cursor is AT. One that came there by a mark knows where in its
+ * leaf it lies. CORRUPT. */
+static int saved_entry(const struct daxkv_cursor *c, struct item *it)
+{
+	for (unsigned int i = 0; i < CURSOR_MARKS && !c->ordered; i++)
+		if (c->mark[i].eoff && place_at_mark(c, &c->mark[i]))
+			return leaf_item(&c->path.leaf, c->mark[i].eoff, it);
+	return place_entry(c, it);
+}
+
 /* place_save - known by its key from here on, wherever it is. */
 static int place_save(struct daxkv_cursor *c)
 {
@@ -212,7 +225,7 @@ static int place_save(struct daxkv_cursor *c)
 	if (c->state == CURSOR_AT) {
 		bool dups = dbi_state_known(c->txn, c->db)->order.dups;
 
-		rc = place_entry(c, &it);
+		rc = saved_entry(c, &it);
 		if (rc)
 			return rc;
 		rc = place_keep(c, it.key, it.klen, it.val, dups ? it.vlen : 0);

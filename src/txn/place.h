@@ -17,6 +17,20 @@
 
 enum cursor_state { CURSOR_UNSET, CURSOR_AT, CURSOR_KEPT };
 
+/* Where a move led that has no step before it: to an end of the database, or of a key's values. See
+ * api/cursor_mark.c */
+#define MARK_HEIGHT 5u /* of the trees in which marks are made: most are lower */
+enum cursor_marks { MARK_FIRST, MARK_LAST, MARK_FIRST_DUP, MARK_LAST_DUP, CURSOR_MARKS };
+struct cursor_mark {
+	uint64_t generation; /* the transaction's; 0: there is no mark */
+	uint32_t height;
+	uint32_t rank;
+	uint32_t n;    /* live entries of the leaf */
+	uint32_t eoff; /* of the entry; 0: not known yet */
+	struct leaf leaf;
+	struct path_step at[MARK_HEIGHT];
+};
+
 struct daxkv_cursor {
 	struct daxkv_store *store; /* whose transactions it may be renewed in */
 	struct daxkv_txn *txn;
@@ -44,7 +58,8 @@ struct daxkv_cursor {
 	uint32_t pace;
 	/* the way to the leaf of this snapshot that was verified last; 0: none */
 	uint64_t verified;
-	uint16_t order[]; /* entries of the leaf: LEAF_MAX */
+	struct cursor_mark mark[CURSOR_MARKS]; /* the last to be made zeros: see cursor_new */
+	uint16_t order[];                      /* entries of the leaf: LEAF_MAX */
 };
 
 /* place_offset - where in its leaf the cursor's entry lies. place_entry - that entry. CORRUPT. */
@@ -77,6 +92,13 @@ static inline uint32_t place_live(struct daxkv_cursor *c)
 		c->counted = c->path.leaf.off;
 	}
 	return c->n;
+}
+
+/* place_at_mark - whether the cursor, which is AT an entry, stands at the mark. */
+static inline bool place_at_mark(const struct daxkv_cursor *c, const struct cursor_mark *m)
+{
+	return m->generation == c->txn->generation && m->rank == c->path.rank &&
+	       m->leaf.off == c->path.leaf.off;
 }
 
 /* place_new - a cursor on db in the transaction's list, nowhere yet. ENOMEM. place_drop_closed -

@@ -187,7 +187,8 @@ void txn_close_tables(struct daxkv_store *store)
 
 /* read_start - the transaction has an entry, and reads the newest commit from here on. The time is
  * stored before the snapshot is announced, so a writer that sees the snapshot never takes a young
- * reader for an old one. */
+ * reader for an old one. When that is the snapshot that the handle read last, its states hold: what
+ * that commit freed or left unused may have changed meanwhile, and nothing that it can see. */
 ALWAYS_INLINE int read_start(struct daxkv_txn *txn)
 {
 	struct daxkv_store *store = txn->store;
@@ -196,8 +197,12 @@ ALWAYS_INLINE int read_start(struct daxkv_txn *txn)
 	if (UNLIKELY(rc))
 		return rc;
 	store_relaxed(&store->share->reader[txn->reader].since_ms, clock_coarse_ms());
-	txn->view.snapshot = share_enter(store->share, txn->reader);
-	txn->generation++;
+	uint64_t snapshot = share_enter(store->share, txn->reader);
+
+	if (snapshot != txn->view.snapshot || txn->broken) {
+		txn->view.snapshot = snapshot;
+		txn->generation++;
+	}
 	txn->broken = txn->idle = txn->too_old = false;
 	return 0;
 }
@@ -248,6 +253,7 @@ static int begin_read(struct daxkv_store *store, bool verify, struct daxkv_txn *
 		                      ? &store->share->reader[txn->reader].snapshot_plus_1
 		                      : NULL;
 		txn->verify = verify;
+		txn->generation++; /* what its states say was not verified */
 	}
 	int rc = read_start(txn);
 

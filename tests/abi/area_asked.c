@@ -133,11 +133,125 @@ static void numbers(void)
 	mdb_txn_abort(old);
 }
 
+/* went - a cursor's move, asked twice, and where it stands. */
+static void went(MDB_cursor *c, MDB_cursor_op op)
+{
+	for (int i = 0; i < 2; i++) {
+		MDB_val k = {0, NULL}, v = {0, NULL};
+		const int rc = mdb_cursor_get(c, &k, &v, op);
+
+		printf("  op %d: %d %.*s = %.*s\n", op, rc, (int)k.mv_size, (char *)k.mv_data,
+		       (int)v.mv_size, (char *)v.mv_data);
+	}
+}
+
+static void pair(MDB_txn *txn, MDB_dbi dbi, const char *key, const char *value)
+{
+	MDB_val k = value_of(key), v = value_of(value);
+
+	SHOW(mdb_put(txn, dbi, &k, &v, 0));
+}
+
+static void looked(MDB_txn *txn, MDB_dbi dbi, MDB_cursor_op op)
+{
+	MDB_cursor *c;
+
+	if (SHOW(mdb_cursor_open(txn, dbi, &c)))
+		return;
+	printf("of %d, in it %d\n", (int)mdb_cursor_dbi(c), mdb_cursor_txn(c) == txn);
+	went(c, op);
+	mdb_cursor_close(c);
+}
+
+/* looks - cursors that are opened for one look, in turn on two databases, several at once. */
+static void looks(MDB_txn *txn, MDB_dbi one, MDB_dbi dups)
+{
+	MDB_cursor *a, *b;
+
+	for (int i = 0; i < 3; i++) {
+		looked(txn, one, i % 2 ? MDB_LAST : MDB_FIRST);
+		looked(txn, one, MDB_GET_CURRENT); /* nowhere yet */
+		looked(txn, dups, MDB_LAST);
+		looked(txn, 0, MDB_GET_CURRENT); /* the free list */
+	}
+	SHOW(mdb_cursor_open(txn, one, &a));
+	SHOW(mdb_cursor_open(txn, one, &b));
+	went(a, MDB_FIRST);
+	went(b, MDB_LAST);
+	mdb_cursor_close(a);
+	SHOW(mdb_cursor_open(txn, dups, &a));
+	went(a, MDB_FIRST);
+	went(a, MDB_LAST_DUP);
+	went(a, MDB_FIRST_DUP);
+	went(a, MDB_LAST_DUP);
+	went(a, MDB_NEXT_DUP);
+	went(a, MDB_FIRST_DUP);
+	went(a, MDB_NEXT);
+	went(a, MDB_LAST_DUP);
+	went(a, MDB_PREV);
+	went(a, MDB_FIRST_DUP);
+	went(a, MDB_NEXT_NODUP);
+	went(a, MDB_LAST_DUP);
+	went(a, MDB_FIRST_DUP);
+	mdb_cursor_close(b);
+	mdb_cursor_close(a);
+	looked(txn, dups, MDB_FIRST);
+}
+
+static void cursors(void)
+{
+	MDB_txn *txn, *old;
+	MDB_cursor *c;
+	MDB_dbi one, dups;
+
+	txn = begun(env, 0);
+	SHOW(mdb_dbi_open(txn, "one", MDB_CREATE, &one));
+	SHOW(mdb_dbi_open(txn, "dups", MDB_CREATE | MDB_DUPSORT, &dups));
+	pair(txn, one, "b", "1");
+	pair(txn, one, "c", "2");
+	pair(txn, dups, "k", "1");
+	pair(txn, dups, "k", "2");
+	pair(txn, dups, "k", "3");
+	pair(txn, dups, "l", "only");
+	looks(txn, one, dups);
+	SHOW(mdb_txn_commit(txn));
+	old = begun(env, MDB_RDONLY);
+	looks(old, one, dups);
+	SHOW(mdb_cursor_open(old, one, &c));
+	went(c, MDB_FIRST);
+	txn = begun(env, 0);
+	pair(txn, one, "a", "0");
+	pair(txn, one, "d", "3");
+	SHOW(mdb_txn_commit(txn));
+	went(c, MDB_FIRST);
+	went(c, MDB_LAST);
+	looks(old, one, dups);
+	for (int i = 0; i < 2; i++) {
+		mdb_txn_reset(old);
+		SHOW(mdb_txn_renew(old));
+		SHOW(mdb_cursor_renew(old, c));
+		SHOW(mdb_cursor_renew(old, c));
+		went(c, MDB_FIRST);
+		went(c, MDB_LAST);
+	}
+	looked(old, one, MDB_LAST);
+	mdb_txn_abort(old);
+	printf("it has no transaction: %d\n", mdb_cursor_txn(c) == NULL || !is_daxkv());
+	old = begun(env, MDB_RDONLY);
+	SHOW(mdb_cursor_renew(old, c));
+	went(c, MDB_LAST);
+	looked(old, one, MDB_LAST);
+	mdb_cursor_close(c);
+	looks(old, one, dups);
+	mdb_txn_abort(old);
+}
+
 void area_asked(void)
 {
 	env = started("asked", 0);
 	if (mdb_env_get_path(env, &dir))
 		exit(2);
 	numbers();
+	cursors();
 	mdb_env_close(env);
 }
