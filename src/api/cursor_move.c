@@ -390,8 +390,12 @@ static int move_and_read(struct daxkv_cursor *c, struct daxkv_val *key, struct d
                          enum daxkv_cursor_op op)
 {
 	struct dbstate *s;
-	int rc = cursor_ready(c, false, &s);
+	int rc;
 
+	if (op >= DAXKV_SEEK) /* a kept place is not searched for a seek, which does not need it */
+		rc = cursor_usable(c, false, &s);
+	else
+		rc = cursor_ready(c, false, &s);
 	if (rc)
 		return rc;
 	rc = move(c, s, key, value, op);
