@@ -185,7 +185,8 @@ static int see_all(struct daxkv_store *store)
 }
 
 /* look_free - without a lock. EAGAIN when a commit is half done, or came in between. That the
- * writer's record is there but not yet published is seen by its place in the ring. An error of
+ * writer's record is there but not yet published is seen by its place in the ring: it is the next
+ * number, or that of a sync, which may be larger. An error of
  * mapping counts only when the state is still the same, as a fault does. */
 static int look_free(struct daxkv_store *store, struct check_faults *f)
 {
@@ -203,7 +204,7 @@ static int look_free(struct daxkv_store *store, struct check_faults *f)
 			return EAGAIN;
 		return rc;
 	}
-	if (s.next == s.txn + 1)
+	if (s.next > s.txn)
 		return EAGAIN;
 	return look(&store->map, &s, true, f);
 }

@@ -4,7 +4,7 @@
  * count it, processes that come and go, kills.
  *
  *   stress [--dir D] [--seconds N] [--writers N] [--readers N] [--kills N] [--pmem force|file]
- *     [--seed N] [--namespaces] [--resident]
+ *     [--seed N] [--namespaces] [--resident] [--lazy PERCENT]
  *
  * The store has ACCOUNTS accounts in the main database whose sum every transaction keeps, a log
  * with one entry for each of the last transfers of each writer (its number and sequence), and
@@ -16,8 +16,9 @@
  * another in its place. No child may be kept waiting for longer than a second, or than a process
  * that touches no store was. With --resident the parent has the store open all the time, and finds
  * at the end that no reader's place is taken and that the file does not grow for want of pages.
- * With --namespaces every child lives in a PID namespace of its own, where its number is 1 (root
- * only). Ends with one line, and exit status 0 when nothing went wrong.
+ * With --lazy so many transfers wait for a sync, which a writer makes now and then; the death of
+ * processes loses none of them. With --namespaces every child lives in a PID namespace of its own,
+ * where its number is 1 (root only). Ends with one line, and exit status 0 when nothing went wrong.
  */
 #include "daxkv.h"
 
@@ -62,7 +63,7 @@ struct board { /* shared by all processes, outside the store */
 
 static struct {
 	char path[512];
-	unsigned int seconds, writers, readers, kills, seed, namespaces, resident;
+	unsigned int seconds, writers, readers, kills, seed, namespaces, resident, lazy;
 	enum daxkv_pmem pmem;
 	struct board *board;
 } run = {.seconds = 5, .writers = 1, .readers = 4, .pmem = DAXKV_PMEM_FORCE, .seed = 1};
@@ -169,7 +170,9 @@ static int writer(unsigned int id)
 			usleep(200);
 			since = now();
 		}
-		rc = daxkv_txn_begin(store, NULL, 0, &txn);
+		const bool lazy = rng_percent(&rng, run.lazy);
+
+		rc = daxkv_txn_begin(store, NULL, lazy ? DAXKV_TXN_LAZY : 0, &txn);
 		if (rc)
 			break;
 		rc = transfer(txn, id, sequence + 1, &rng);
@@ -180,6 +183,8 @@ static int writer(unsigned int id)
 		rc = daxkv_txn_commit(txn);
 		if (!rc)
 			run.board->acknowledged[id] = ++sequence;
+		if (!rc && lazy && rng_percent(&rng, 3))
+			rc = daxkv_sync(store);
 		went_on(id, &since);
 	}
 	if (rc)
@@ -621,18 +626,23 @@ static int usage(void)
 {
 	fprintf(stderr, "usage: stress [--dir D] [--seconds N] [--writers N] [--readers N] "
 	                "[--kills N] [--pmem force|file] [--seed N] "
-	                "[--namespaces] [--resident]\n");
+	                "[--namespaces] [--resident] [--lazy PERCENT]\n");
 	return 2;
 }
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {
-	    {"dir", 1, NULL, 'd'},      {"seconds", 1, NULL, 's'},
-	    {"writers", 1, NULL, 'w'},  {"readers", 1, NULL, 'r'},
-	    {"kills", 1, NULL, 'k'},    {"pmem", 1, NULL, 'p'},
-	    {"seed", 1, NULL, 'S'},     {"namespaces", 0, NULL, 'n'},
-	    {"resident", 0, NULL, 'R'}, {0}};
+	static const struct option options[] = {{"dir", 1, NULL, 'd'},
+	                                        {"seconds", 1, NULL, 's'},
+	                                        {"writers", 1, NULL, 'w'},
+	                                        {"readers", 1, NULL, 'r'},
+	                                        {"kills", 1, NULL, 'k'},
+	                                        {"pmem", 1, NULL, 'p'},
+	                                        {"seed", 1, NULL, 'S'},
+	                                        {"namespaces", 0, NULL, 'n'},
+	                                        {"resident", 0, NULL, 'R'},
+	                                        {"lazy", 1, NULL, 'l'},
+	                                        {0}};
 	const char *dir = "/dev/shm";
 	char name[600];
 	int c;
@@ -652,6 +662,8 @@ int main(int argc, char **argv)
 			run.kills = value;
 		else if (c == 'S')
 			run.seed = value;
+		else if (c == 'l')
+			run.lazy = value;
 		else if (c == 'n')
 			run.namespaces = 1;
 		else if (c == 'R')

@@ -3,9 +3,10 @@
  * storm.c - a writer is killed with SIGKILL at random moments, again and again; after each kill the
  * store must have what was acknowledged.
  *
- *   storm [--rounds N] [--dir DIR] [--pmem MODE] [--seed S]   kill writers, verify after each kill
- *   storm write STORE [--pmem MODE] [--seed S] [--limit N] write transactions, "ACK n" after each:
- *     for whoever cuts the power
+ *   storm [--rounds N] [--dir DIR] [--pmem MODE] [--seed S] [--lazy PERCENT]   kill writers, verify
+ *     after each kill
+ *   storm write STORE [--pmem MODE] [--seed S] [--limit N] [--lazy PERCENT]   write transactions,
+ *     "ACK n" when they are durable: for whoever cuts the power
  *   storm verify STORE ACKED [--pmem MODE] [--seed S] the store has transaction ACKED, or a later
  *     one, and all of it
  *
@@ -15,6 +16,10 @@
  * every snapshot must have all the money, and no snapshot may be older than the one before. A life
  * opens the store, writes, now and then closes and opens it again, and ends anywhere: in recovery,
  * in growth, in a commit, in close.
+ *
+ * With --lazy so many commits wait for a sync, which comes now and then. A kill loses none of them.
+ * At some kills the lock file goes, too: then the file alone counts, as after a power cut, and has
+ * at least what was synced.
  */
 #include "ledger.h"
 #include "rng.h"
@@ -32,13 +37,15 @@
 
 struct shared { /* by the writer and who kills it */
 	volatile uint64_t started, acked, opens;
-	char error[300]; /* of the writer, when it ended by itself */
+	volatile uint64_t synced; /* durable: returned a sync, a durable commit, or a close */
+	char error[300];          /* of the writer, when it ended by itself */
 };
 
 struct settings {
 	const char *dir, *medium;
 	struct daxkv_options options;
 	uint64_t rounds, seed, limit;
+	unsigned int lazy; /* percent of the commits */
 };
 
 static struct daxkv_store *reader_store;
@@ -105,6 +112,22 @@ static struct daxkv_store *writer_open(const struct settings *s, const char *pat
 	return store;
 }
 
+/* write_next - transaction t; *durable: all up to it are, because it was not lazy, or a sync came
+ * behind it. A result of daxkv. */
+static int write_next(struct daxkv_store *store, const struct settings *s, struct rng *rng,
+                      uint64_t t, volatile uint64_t *started, bool *durable)
+{
+	const bool lazy = rng_percent(rng, s->lazy), syncs = lazy && rng_percent(rng, 10);
+	int rc = s->lazy ? daxkv_set_durability(store, lazy ? DAXKV_LAZY : DAXKV_DURABLE) : 0;
+
+	if (!rc)
+		rc = ledger_write(store, s->seed, t, started);
+	if (!rc && syncs)
+		rc = daxkv_sync(store);
+	*durable = !lazy || syncs;
+	return rc;
+}
+
 /* writer_run - write until killed. With reading, a thread reads meanwhile and the store stays open;
  * else it is reopened at times. */
 static _Noreturn void writer_run(const struct settings *s, const char *path, struct shared *sh,
@@ -121,16 +144,20 @@ static _Noreturn void writer_run(const struct settings *s, const char *path, str
 	if (reading && pthread_create(&thread, NULL, read_snapshots, sh))
 		writer_fail(sh, "a thread", EAGAIN);
 	for (;;) {
-		int rc = ledger_write(store, s->seed, last + 1, &sh->started);
+		bool durable;
+		int rc = write_next(store, s, &rng, last + 1, &sh->started, &durable);
 
 		if (rc)
 			writer_fail(sh, "writing", rc);
 		sh->acked = ++last;
+		if (durable)
+			sh->synced = last;
 		if (reading || rng_below(&rng, 20))
 			continue;
 		rc = daxkv_close(store);
 		if (rc)
 			writer_fail(sh, "closing", rc);
+		sh->synced = last;
 		store = writer_open(s, path, sh, &last);
 		if (last != sh->acked)
 			writer_fail(sh, "the reopened store is at another transaction", 0);
@@ -140,7 +167,7 @@ static _Noreturn void writer_run(const struct settings *s, const char *path, str
 /* ---- the storm ------------------------------------------------------------------------------- */
 
 struct tally {
-	uint64_t kills, kept, recovered, opens;
+	uint64_t kills, kept, recovered, opens, cuts;
 };
 
 static bool complain(const struct settings *s, const char *path, uint64_t round, const char *what,
@@ -153,8 +180,9 @@ static bool complain(const struct settings *s, const char *path, uint64_t round,
 }
 
 /* verify - the store is at the acknowledged transaction or at the one on its way, and whole. Every
- * other time it is only looked at, so that the next writer meets what the kill left. */
-static bool verify(const struct settings *s, const char *path, const struct shared *sh,
+ * other time it is only looked at, so that the next writer meets what the kill left. cut: the lock
+ * file is gone. */
+static bool verify(const struct settings *s, const char *path, const struct shared *sh, bool cut,
                    struct ledger *l, uint64_t round, struct tally *tally)
 {
 	struct daxkv_options options = s->options;
@@ -179,14 +207,19 @@ static bool verify(const struct settings *s, const char *path, const struct shar
 	if (rc)
 		return complain(s, path, round, "reading", daxkv_strerror(rc));
 	tally->recovered += info.recovered > 0;
-	if (last < sh->acked || last > sh->started) {
-		char text[120];
+	if (last < (cut ? sh->synced : sh->acked) || last > sh->started) {
+		char text[160];
 
-		snprintf(text, sizeof text, "%" PRIu64 ", acknowledged %" PRIu64 ", begun %" PRIu64,
-		         last, sh->acked, sh->started);
+		snprintf(text, sizeof text,
+		         "%" PRIu64 ", acknowledged %" PRIu64 ", synced %" PRIu64 ", begun %" PRIu64
+		         "%s",
+		         last, sh->acked, sh->synced, sh->started, cut ? ", as of the file" : "");
 		return complain(s, path, round, "the newest transaction is", text);
 	}
 	tally->kept += last > sh->acked;
+	tally->cuts += last < sh->acked;
+	if (last < l->last)
+		ledger_start(l, s->seed);
 	while (l->last < last)
 		ledger_advance(l);
 	const char *d = ledger_differs(store, l);
@@ -221,7 +254,7 @@ static bool round_run(const struct settings *s, const char *path, struct shared 
 	const uint64_t salt = rng_mix(s->seed * 977 + round);
 	int status = 0;
 
-	sh->started = sh->acked = l->last;
+	sh->started = sh->acked = sh->synced = l->last;
 	sh->opens = 0;
 	pid_t pid = fork();
 
@@ -238,7 +271,13 @@ static bool round_run(const struct settings *s, const char *path, struct shared 
 		                sh->error[0] ? sh->error : "no message");
 	tally->kills++;
 	tally->opens += sh->opens;
-	return verify(s, path, sh, l, round, tally);
+	const bool cut = s->lazy && salt % 3 == 0;
+	char lock[460];
+
+	snprintf(lock, sizeof lock, "%s-lock", path);
+	if (cut)
+		(void)unlink(lock);
+	return verify(s, path, sh, cut, l, round, tally);
 }
 
 static int storm(const struct settings *s)
@@ -262,14 +301,15 @@ static int storm(const struct settings *s)
 			return 1;
 	printf("--pmem %s in %s, seed %" PRIu64 ": %" PRIu64 " kills, %" PRIu64
 	       " transactions acknowledged or kept, %" PRIu64 " on their way were kept, %" PRIu64
-	       " openings by writers, %" PRIu64
-	       " stores had records to replay; nothing lost, nothing half\n",
+	       " openings by writers, %" PRIu64 " stores had records to replay, %" PRIu64
+	       " files were older than their lazy commits; nothing lost, nothing half\n",
 	       s->medium, s->dir, s->seed, tally.kills, l.last, tally.kept, tally.opens,
-	       tally.recovered);
+	       tally.recovered, tally.cuts);
 	(void)unlink(path);
 	(void)unlink(lock);
 	(void)rmdir(dir);
-	if (l.last < s->rounds / 2 || (s->rounds >= 20 && tally.recovered == 0)) {
+	if (l.last < s->rounds / 2 || (s->rounds >= 20 && tally.recovered == 0) ||
+	    (s->rounds >= 20 && s->lazy && tally.cuts == 0)) {
 		printf(
 		    "FAIL: the writers got too little done between the kills to show anything\n");
 		return 1;
@@ -282,18 +322,23 @@ static int storm(const struct settings *s)
 static int write_on(const struct settings *s, const char *path)
 {
 	static struct shared sh;
+	struct rng rng;
 	uint64_t last;
 	struct daxkv_store *store = writer_open(s, path, &sh, &last);
 
+	rng_seed(&rng, s->seed);
 	for (uint64_t n = 0; !s->limit || n < s->limit; n++) {
-		int rc = ledger_write(store, s->seed, last + 1, NULL);
+		bool durable;
+		int rc = write_next(store, s, &rng, last + 1, NULL, &durable);
 
 		if (rc) {
 			fprintf(stderr, "storm: transaction %" PRIu64 ": %s\n", last + 1,
 			        daxkv_errmsg());
 			return 1;
 		}
-		printf("ACK %" PRIu64 "\n", ++last);
+		last++;
+		if (durable)
+			printf("ACK %" PRIu64 "\n", last);
 		fflush(stdout);
 	}
 	return daxkv_close(store) ? 1 : 0;
@@ -338,7 +383,8 @@ static int usage(void)
 {
 	fprintf(stderr,
 	        "usage: storm [--rounds N] [--dir DIR] [--pmem auto|dax|file|force] [--seed S]\n"
-	        "       storm write STORE [--pmem MODE] [--seed S] [--limit N]\n"
+	        "             [--lazy PERCENT]\n"
+	        "       storm write STORE [--pmem MODE] [--seed S] [--limit N] [--lazy PERCENT]\n"
 	        "       storm verify STORE ACKED [--pmem MODE] [--seed S]\n");
 	return 2;
 }
@@ -383,6 +429,8 @@ int main(int argc, char **argv)
 			s.rounds = strtoull(value, NULL, 10);
 		else if (strcmp(argv[i], "--seed") == 0)
 			s.seed = strtoull(value, NULL, 10);
+		else if (strcmp(argv[i], "--lazy") == 0)
+			s.lazy = (unsigned int)strtoul(value, NULL, 10);
 		else if (strcmp(argv[i], "--limit") == 0)
 			s.limit = strtoull(value, NULL, 10);
 		else if (strcmp(argv[i], "--pmem") != 0 || !medium_set(&s, value))

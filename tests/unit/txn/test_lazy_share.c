@@ -120,6 +120,29 @@ static void a_bound_that_cannot_be_kept_waits(void **state)
 	(void)daxkv_close(store);
 }
 
+/* The record of a sync is there before the sync is: a checker in between waits for its end. */
+static void a_sync_that_runs_is_no_fault(void **state)
+{
+	struct daxkv_store *store = store_open("half", FILE_MODE);
+	struct daxkv_store *other = store_open("half", FILE_MODE);
+	struct daxkv_txn *txn;
+	(void)state;
+
+	OK(put_in(store, DAXKV_TXN_DURABLE, 0, 10));
+	for (unsigned int i = 0; i < 5; i++)
+		OK(put_in(store, 0, 10, 10));
+	OK(daxkv_txn_begin(store, NULL, 0, &txn));
+	const uint64_t synced = commit_synced(store), number = synced + 1 + 2 * FMT_RING_RECORDS;
+
+	ring_write(&store->ring, number, number - 1, NULL, 0, NULL, 0);
+	assert_int_equal(daxkv_check_timed(other, 50, NULL, NULL, NULL), DAXKV_BUSY);
+	pm_zero(&store->map.pm, ring_at(&store->ring, number), FMT_RING_RECORD);
+	OK(daxkv_check_timed(other, 50, NULL, NULL, NULL));
+	daxkv_txn_abort(txn);
+	OK(daxkv_close(other));
+	OK(daxkv_close(store));
+}
+
 /* A writer may die behind the sum of a commit whose record it has not written. */
 static void the_sum_of_a_commit_that_never_came_is_forgotten(void **state)
 {
@@ -151,6 +174,7 @@ int main(void)
 	    cmocka_unit_test(plausible_bytes_in_the_lock_file_stay_there),
 	    cmocka_unit_test(a_commit_whose_sync_fails_is_unknown_or_lazy),
 	    cmocka_unit_test(a_bound_that_cannot_be_kept_waits),
+	    cmocka_unit_test(a_sync_that_runs_is_no_fault),
 	    cmocka_unit_test(the_sum_of_a_commit_that_never_came_is_forgotten),
 	};
 
