@@ -3,6 +3,9 @@
 #include "lazy_store.h"
 #include "rng.h"
 
+#include <errno.h>
+#include <fcntl.h>
+
 static void an_interval_takes_space_for_what_it_touched_only(void **state)
 {
 	struct daxkv_options o = FILE_MODE;
@@ -85,15 +88,15 @@ static void many_updates_take_each_page_once(void **state)
 	OK(daxkv_close(store));
 }
 
-/* grows - a lazy transaction with a value that the file has no room for. */
-static struct daxkv_txn *grows(struct daxkv_store *store)
+/* grows - a transaction with a value that the file has no room for. */
+static struct daxkv_txn *grows(struct daxkv_store *store, unsigned int flags)
 {
 	struct daxkv_val key = {4, "grow"}, value = {20 << 20, NULL};
 	struct daxkv_txn *txn;
 
-	OK(daxkv_txn_begin(store, NULL, DAXKV_TXN_LAZY, &txn));
+	OK(daxkv_txn_begin(store, NULL, flags, &txn));
 	OK(daxkv_put(txn, MAIN, &key, &value, DAXKV_RESERVE));
-	assert_true(store->map.unsettled);
+	assert_int_equal(store->map.unsettled, flags == DAXKV_TXN_LAZY);
 	return txn;
 }
 
@@ -105,7 +108,7 @@ static void growth_waits_for_the_sync(void **state)
 	struct daxkv_counters before, after;
 	(void)state;
 
-	struct daxkv_txn *txn = grows(store);
+	struct daxkv_txn *txn = grows(store, DAXKV_TXN_LAZY);
 
 	daxkv_counters(store, &before);
 	daxkv_txn_abort(txn);
@@ -116,18 +119,84 @@ static void growth_waits_for_the_sync(void **state)
 	store = store_open("grows", FILE_MODE);
 	OK(put_in(store, 0, 0, 1));
 	daxkv_counters(store, &before);
-	OK(daxkv_txn_commit(grows(store)));
+	OK(daxkv_txn_commit(grows(store, DAXKV_TXN_LAZY)));
 	daxkv_counters(store, &after);
 	assert_true(after.grows > before.grows && after.fences == before.fences);
 	assert_true(store->map.unsettled);
 	OK(daxkv_sync(store));
 	assert_false(store->map.unsettled);
 	assert_int_equal(entries_cut("grows"), 2);
+	daxkv_txn_abort(grows(store, DAXKV_TXN_DURABLE));
 	store->map.unsettled = true; /* as behind a process that died while the file grew */
 	OK(map_grow_later(&store->map, store->map.size));
 	assert_true(store->map.unsettled);
 	OK(map_grow(&store->map, store->map.size));
 	assert_false(store->map.unsettled);
+	OK(daxkv_close(store));
+}
+
+/* ---- commits that move bitmaps, and then cannot be lazy ---------------------------------------
+ */
+
+static int refused; /* errno of calls that ask for space in the lock file; 0: they get it */
+
+/* In place of libc's: an interval's place in the lock file gets its space by this call. */
+int posix_fallocate(int fd, off_t off, off_t len)
+{
+	if (refused)
+		return refused;
+	return fallocate(fd, 0, off, len) ? errno : 0;
+}
+
+/* newest - the newest commit's record. */
+static struct ring_record newest(struct daxkv_store *store)
+{
+	struct ring_record rec;
+
+	assert_true(ring_read(&store->ring, (unsigned int)(store->known % FMT_RING_RECORDS), &rec));
+	assert_int_equal(rec.txn, store->known);
+	return rec;
+}
+
+/* A commit finds no room for an interval when its bitmaps have other places already, and goes on as
+ * a durable one: these pages are durable before the record that leads to them, which does not name
+ * them. */
+static void bitmaps_that_moved_are_fenced(void **state)
+{
+	struct daxkv_store *store = store_open("moved", FILE_MODE);
+	(void)state;
+
+	OK(put_in(store, DAXKV_TXN_DURABLE, 0, 100));
+	OK(put_in(store, DAXKV_TXN_DURABLE, 100, 100));
+	assert_true(newest(store).nranges > 0);
+	refused = ENOSPC;
+	OK(put_in(store, 0, 200, 100));
+	refused = 0;
+	assert_false(store_lazy(store));
+	assert_int_equal(newest(store).nranges, 0);
+	assert_int_equal(entries_cut("moved"), 300);
+	OK(put_in(store, 0, 300, 100));
+	OK(daxkv_check(store, NULL, NULL, NULL));
+	OK(daxkv_close(store));
+}
+
+/* A commit that fails there leaves the bitmaps where they were. */
+static void bitmaps_of_a_failed_commit_did_not_move(void **state)
+{
+	struct daxkv_store *store = store_open("stays", FILE_MODE);
+	(void)state;
+
+	OK(put_in(store, DAXKV_TXN_DURABLE, 0, 100));
+	refused = EIO;
+	assert_int_equal(put_in(store, 0, 100, 100), EIO);
+	refused = 0;
+	assert_int_equal(entries(store), 100);
+	for (unsigned int i = 1; i < 20; i++) {
+		OK(put_in(store, i % 2 ? DAXKV_TXN_DURABLE : 0, 100 * i, 100));
+		OK(daxkv_check(store, NULL, NULL, NULL));
+	}
+	OK(daxkv_sync(store));
+	assert_int_equal(entries_cut("stays"), 2000);
 	OK(daxkv_close(store));
 }
 
@@ -137,6 +206,8 @@ int main(void)
 	    cmocka_unit_test(an_interval_takes_space_for_what_it_touched_only),
 	    cmocka_unit_test(many_updates_take_each_page_once),
 	    cmocka_unit_test(growth_waits_for_the_sync),
+	    cmocka_unit_test(bitmaps_that_moved_are_fenced),
+	    cmocka_unit_test(bitmaps_of_a_failed_commit_did_not_move),
 	};
 
 	return cmocka_run_group_tests_name("lazy_space", tests, scratch_make, scratch_remove);
