@@ -432,6 +432,12 @@ check-big: $(KV) $(BUILD)/tests/abi/load-stock
 	@KV=$(KV) KV_BIG=1 sh tests/cli/big.sh
 .PHONY: check-big
 
+## backups and compaction of large stores beside readers and writers: their figures, and the bounds
+## that they keep; some minutes, 13 GiB of /dev/shm
+check-upkeep: $(KV)
+	@KV=$(abspath $(KV)) tests/upkeep/run.sh $(UPKEEP_PARTS)
+.PHONY: check-upkeep
+
 ## every call of the engine that can fail fails; a minute
 check-fault: $(FAULT)
 	@$(RUN) fault-all

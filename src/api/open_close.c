@@ -51,7 +51,7 @@ void store_free(struct daxkv_store *store)
 
 /* cut_end - commit a smaller size when there is free space at the end, and cut it off. Inside a
  * write transaction. *cut: it was so. The order keeps it safe: the smaller size is durable before
- * the file is cut. */
+ * the file is cut, and in place, so that it does not depend on one record. */
 static int cut_end(struct daxkv_store *store, bool *cut)
 {
 	assert(store->writer);

@@ -41,10 +41,10 @@ static struct world {
 	struct known known[DBS][KEYS];
 	uint64_t size;
 	uint32_t page_size;
-	bool *noise;  /* by page */
-	bool *bitmap; /* by page: of bitmaps and directories */
-	bool named;   /* it has more than the main database */
-	int db;       /* that entries are of now, DBS: of nobody's */
+	bool *noise;     /* by page */
+	uint8_t *bitmap; /* by page: 1 a directory, 2 a bitmap */
+	bool named;      /* it has more than the main database */
+	int db;          /* that entries are of now, DBS: of nobody's */
 	unsigned int wrong, places, unreadable, mixed;
 } w;
 
@@ -186,11 +186,11 @@ static inline void bitmaps_find(const struct daxkv_store *store)
 	const struct fmt_super *super = (const void *)base;
 
 	for (uint32_t d = 0; d < FMT_DIR_WORDS && super->dir[d]; d++) {
-		w.bitmap[super->dir[d] / w.page_size] = true;
 		for (uint32_t at = 0; at < w.page_size; at += FMT_WORD)
-			w.bitmap[get64(base + super->dir[d] + at) / w.page_size] = true;
+			w.bitmap[get64(base + super->dir[d] + at) / w.page_size] = 2;
+		w.bitmap[super->dir[d] / w.page_size] = 1;
 	}
-	w.bitmap[0] = false;
+	w.bitmap[0] = 0;
 }
 
 /* bitmaps_whole - none of these is noise: what is free is known. */
@@ -208,7 +208,7 @@ static inline bool noise_wanted(struct rng *rng, const uint8_t *page, uint64_t i
 {
 	if (i == 0)
 		return kinds & SUPER;
-	return rng_percent(rng, percent) || (kinds & BITMAPS && w.bitmap[i]) ||
+	return rng_percent(rng, percent) || (kinds & BITMAPS && w.bitmap[i] == 2) ||
 	       (kinds & INNER && page[20] == FMT_INNER) || (kinds & DESC && page[20] == FMT_DESC);
 }
 
@@ -342,7 +342,8 @@ static inline void world_end(void)
 {
 	free(w.noise);
 	free(w.bitmap);
-	w.noise = w.bitmap = NULL;
+	w.noise = NULL;
+	w.bitmap = NULL;
 }
 
 /* judge_back - enough of the untouched pages' entries came back, and nothing else. Where a bitmap

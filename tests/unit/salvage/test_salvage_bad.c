@@ -162,11 +162,12 @@ static void kids_that_are_all_one_page(void **state)
 
 		assert_int_equal(pread(fd, page, sizeof page, (off_t)off), sizeof page);
 		memcpy(&head, page, sizeof head);
-		if (head.type == FMT_INNER && head.level == 1 && head.n > 1 && !found) {
+		if (head.type == FMT_INNER && head.heads == FMT_INNER_HEADS && head.n > 1 &&
+		    !found) {
 			memcpy(inner, page, sizeof page);
 			found = true;
 		}
-		if (head.type == FMT_DESC)
+		if (head.type == FMT_DESC && head.end == FMT_DESC_COUNTS && head.n == 0)
 			memcpy(desc, page, sizeof page);
 	}
 	assert_true(found);
@@ -241,6 +242,7 @@ static uint8_t *small_world(void)
 		change(txn, DAXKV_MAIN, MAIN, i, true);
 		OK(daxkv_txn_commit(txn));
 	}
+	pages_find(store);
 	store_image(store, "image");
 	w.size = store->map.size;
 	store_done(store);
@@ -265,11 +267,10 @@ static void small_world_back(uint8_t *image, uint32_t n)
 static void a_word_over_a_page_header(void **state)
 {
 	uint8_t *image = small_world();
-	uint64_t off = 0;
+	const uint64_t off = w.known[MAIN][1].from * w.page_size;
 
 	(void)state;
-	while (image[off + 20] != FMT_LEAF)
-		off += w.page_size;
+	assert_int_equal(image[off + 20], FMT_LEAF);
 	record_point(image, off + 16, UINT64_MAX << 48 | get64(image + off + 16));
 	small_world_back(image, KEYS_FEW - 1); /* the word was the last one's */
 }
