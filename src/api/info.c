@@ -4,7 +4,7 @@
  *
  * All of it is read without a lock, so the numbers need not be of one moment. How many pages are in
  * use is the one that has to be counted: by the bitmaps, once; commits keep the number from then on
- * (count_keep in commit.c).
+ * (commit_count_keep).
  */
 #include "base/err.h"
 #include "base/format.h"

@@ -14,8 +14,8 @@
  * Closing is in open_close.c.
  */
 #include "api/open.h"
-#include "api/compact.h"
 
+#include "api/compact.h"
 #include "base/cancel.h"
 #include "base/err.h"
 #include "media/path.h"
