@@ -413,16 +413,18 @@ static int count_all(struct move *m, uint64_t *count)
 }
 
 /* alone - whether both neighbours in the leaf, whose order is at hand, have other keys: told by
- * their bytes. False says nothing: a slower way decides. */
+ * their bytes, for a cursor that can be used as it is. False says nothing: a slower way decides. */
 static inline bool alone(const struct daxkv_cursor *c)
 {
 	uint32_t rank = c->path.rank;
 
-	if (!c->ordered || !c->by_bytes || rank == 0 || rank + 1 >= c->n)
+	if (c->state != CURSOR_AT || !c->ordered || !c->by_bytes || !c->txn || c->txn->view.bound)
 		return false;
-	if (cursor_key_beside(c, rank, rank - 1) != 0)
+	if (rank == 0 || rank + 1 >= c->n || txn_check(c->txn, false) ||
+	    !dbi_state_here(c->txn, c->db))
 		return false;
-	return cursor_key_beside(c, rank, rank + 1) == 0;
+	return cursor_key_beside(c, rank, rank - 1) == 0 &&
+	       cursor_key_beside(c, rank, rank + 1) == 0;
 }
 
 /* cursor_count - the values of the key under the cursor. After a gap: of the entry that followed.
@@ -438,8 +440,6 @@ static int cursor_count(struct daxkv_cursor *c, uint64_t *count)
 	if (c->state == CURSOR_UNSET)
 		return err_set(EINVAL, "the cursor is not positioned");
 	*count = 1;
-	if (alone(c))
-		return 0;
 	rc = move_begin(&m, c, s);
 	if (rc)
 		return rc;
@@ -454,6 +454,10 @@ int daxkv_cursor_count(struct daxkv_cursor *c, uint64_t *count)
 	uint64_t n = 0;
 	int rc;
 
+	if (LIKELY(c && count) && alone(c)) {
+		*count = 1;
+		return 0;
+	}
 	if (count)
 		rc = cursor_count(c, &n);
 	else
@@ -477,7 +481,7 @@ static int cursor_several(struct daxkv_cursor *c, bool *several)
 		return rc;
 	if (c->state == CURSOR_UNSET)
 		return err_set(EINVAL, "the cursor is not positioned");
-	if (alone(c) || cursor_mark_several(c, several))
+	if (cursor_mark_several(c, several))
 		return 0;
 	rc = move_begin(&m, c, s);
 	for (int way = 0; way < 2 && !rc && !*several && s->order.dups; way++) {
@@ -506,6 +510,10 @@ int daxkv_cursor_several(struct daxkv_cursor *c, int *several)
 	bool is = false;
 	int rc;
 
+	if (LIKELY(c && several) && alone(c)) {
+		*several = 0;
+		return 0;
+	}
 	if (several)
 		rc = cursor_several(c, &is);
 	else

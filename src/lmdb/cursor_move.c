@@ -510,6 +510,20 @@ static int get_plain(MDB_cursor *c, MDB_val *key, MDB_val *data, MDB_cursor_op o
 	return store_result(c, rc);
 }
 
+/* end_again - FIRST_DUP or LAST_DUP of a key that is known to have several values. False: it has
+ * failed, and the long way says how. */
+static bool end_again(MDB_cursor *c, MDB_val *data, MDB_cursor_op op)
+{
+	const bool first = op == MDB_FIRST_DUP;
+
+	if (!data || !c->handle->used ||
+	    daxkv_cursor_get(c->inner, NULL, val_of(data),
+	                     first ? DAXKV_FIRST_DUP : DAXKV_LAST_DUP))
+		return false;
+	c->state = CURSOR_SET | CURSOR_SEVERAL | (first ? 0 : CURSOR_DUP_EOF);
+	return true;
+}
+
 int mdb_cursor_get(MDB_cursor *c, MDB_val *key, MDB_val *data, MDB_cursor_op op)
 {
 	bool done;
@@ -530,6 +544,9 @@ int mdb_cursor_get(MDB_cursor *c, MDB_val *key, MDB_val *data, MDB_cursor_op op)
 		rc = get_plain(c, key, data, op, &done);
 		if (done)
 			return rc;
+		if (c->state & CURSOR_SEVERAL && (op == MDB_FIRST_DUP || op == MDB_LAST_DUP) &&
+		    end_again(c, data, op))
+			return 0;
 	}
 	return get_far(c, key, data, op);
 }
