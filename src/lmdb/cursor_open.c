@@ -5,7 +5,8 @@
  *   of a write transaction   ends with it. There are programs that close one afterwards, so its
  *                            memory then rests as a cursor's, without a transaction
  *   of a read transaction    outlives it, to be renewed in another one
- *   spare                    closed by the program, and kept by its transaction for the next one
+ *   spare                    closed by the program, and kept by its running transaction for the
+ * next
  *
  * Many programs open a cursor for one look and close it. Opening and closing take the lock of the
  * transaction's list, which threads that share a read transaction need, twice: in the store and
@@ -249,7 +250,7 @@ void mdb_cursor_close(MDB_cursor *c)
 			cursor_handle_rest(c);
 		else
 			txn->spare = c;
-	} else if (c->inner) {
+	} else if (c->inner && !(txn->state & TXN_IDLE)) {
 		spare_give(c);
 	} else {
 		cursor_handle_free(c);

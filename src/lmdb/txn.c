@@ -330,6 +330,8 @@ void mdb_txn_reset(MDB_txn *txn)
 	if (txn->opened)
 		handles_end(txn->env, txn->serial, 0, false);
 	txn->opened = false;
+	if (txn->spare) /* the environment may be closed before the handle ends */
+		cursor_spare_end(txn);
 	daxkv_txn_reset(txn->inner);
 	reader_leave(txn);
 	txn->state = TXN_IDLE;

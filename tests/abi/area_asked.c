@@ -246,6 +246,22 @@ static void cursors(void)
 	mdb_txn_abort(old);
 }
 
+/* left_over - cursors that were closed before and after a reset, and a transaction that nobody ends
+ * before the environment is closed. */
+static void left_over(void)
+{
+	MDB_env *other = started("left", 0);
+	MDB_txn *txn = begun(other, MDB_RDONLY);
+	MDB_cursor *a, *b;
+
+	SHOW(mdb_cursor_open(txn, 1, &a));
+	SHOW(mdb_cursor_open(txn, 1, &b));
+	mdb_cursor_close(a);
+	mdb_txn_reset(txn);
+	mdb_cursor_close(b);
+	mdb_env_close(other);
+}
+
 void area_asked(void)
 {
 	env = started("asked", 0);
@@ -253,5 +269,6 @@ void area_asked(void)
 		exit(2);
 	numbers();
 	cursors();
+	left_over();
 	mdb_env_close(env);
 }
