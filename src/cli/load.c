@@ -154,7 +154,7 @@ static int begin(struct load *load)
 static int put_some(struct load *load, size_t n, bool *smaller)
 {
 	struct call *call = load->call;
-	char text[80], what[128];
+	char text[80], line[32] = "", what[192];
 
 	for (size_t end = load->put + n; load->put < end; load->put++) {
 		const struct load_pair *r = &load->gathered[load->put];
@@ -167,9 +167,11 @@ static int put_some(struct load *load, size_t n, bool *smaller)
 			return EXIT_OK;
 		}
 		if (err != 0) {
+			if (r->line != 0)
+				snprintf(line, sizeof line, " of line %" PRIu64, r->line);
 			snprintf(what, sizeof what,
-			         "cannot put '%s'; %" PRIu64 " entries are durable",
-			         bytes_text(&key, text, sizeof text), durable(load));
+			         "cannot put '%s'%s; %" PRIu64 " entries are durable",
+			         bytes_text(&key, text, sizeof text), line, durable(load));
 			return call_fail(call, err, what);
 		}
 		load->data_put += r->key_size + r->value_size;
@@ -346,7 +348,8 @@ static bool gather(struct load *load, const struct daxkv_val *key, const struct 
 	load->gathered = gathered;
 	if (!room)
 		return false;
-	load->gathered[load->n_gathered++] = (struct load_pair){key->size, value->size};
+	load->gathered[load->n_gathered++] = (struct load_pair){
+	    key->size, value->size, load->input != NULL ? load->input->number : 0};
 	memcpy(load->data + load->data_size, key->data, key->size);
 	if (value->size > 0)
 		memcpy(load->data + load->data_size + key->size, value->data, value->size);
@@ -500,10 +503,11 @@ int run_load(struct call *call)
 	enum load_format format;
 	int status = input_open(&load, &input, &format);
 
-	if (status == EXIT_OK && input.file != NULL)
+	if (status == EXIT_OK && input.file != NULL) {
 		load.fd = fileno(input.file);
-	if (status == EXIT_OK && input.file != NULL)
+		load.input = &input;
 		status = input_guess(&load, &input, &format);
+	}
 	if (status == EXIT_OK)
 		status = load_all(&load, &input, format);
 	free(input.line);

@@ -22,6 +22,7 @@
 
 struct load_pair { /* gathered: key and value lie in struct load's data, one behind the other */
 	size_t key_size, value_size;
+	uint64_t line; /* of the input that it ends in; 0: none */
 };
 
 struct load {
@@ -41,7 +42,8 @@ struct load {
 	bool progress, started;              /* started: a database was chosen */
 	bool by_parts; /* what was gathered is stored when it is much, in a transaction that goes on
 	                */
-	int fd;        /* of the input; -1: a directory */
+	const struct load_input *input;      /* NULL: a directory */
+	int fd;                              /* of the input; -1: a directory */
 	struct timespec start, shown, began; /* began: the batch */
 };
 

@@ -210,4 +210,20 @@ echo "no tab" >&3
 exec 3>&-
 wait $loads
 t "its entry stays" exits 0 kv get used.kv mine
+
+# An entry that the store does not take is named by its key and by its line.
+{
+	printf 'a\t1\nb\t2\n'
+	head -c 3000 /dev/zero | tr '\0' x
+	printf '\tv\n'
+} >long.tsv
+t "a key that is too long" exits 2 kv load long.kv long.tsv
+t "its line" says "x\.\.\.' of line 3; 0 entries"
+{
+	printf 'VERSION=3\nformat=print\ntype=btree\nHEADER=END\n a\n 1\n '
+	head -c 3000 /dev/zero | tr '\0' x
+	printf '\n v\nDATA=END\n'
+} >long.dump
+t "of a dump" exits 2 kv load long.kv long.dump
+t "the line that its value is" says "' of line 8; 0 entries"
 finish
