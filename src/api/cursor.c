@@ -197,17 +197,18 @@ int cursor_order(struct daxkv_cursor *c, bool forward)
 
 /* A change of the cursor's own entry needs no search, and where the leaf is not written anew, the
  * cursor stays where it is: a scan that changes what it sees goes on as any other. */
-struct here {
-	struct path path; /* the cursor's, with its entry */
+struct here { /* where the cursor stood: its path is left as it was */
 	/* pages that the transaction had written as a whole by then */
 	uint64_t installs;
+	unsigned int height;
+	unsigned int nslots; /* of its leaf */
 	/* whether the leaf's order was at hand */
 	bool ordered;
 };
 
 /* here_begin - the transaction is going to change what is under the cursor, whose key is kept.
- * Afterwards the cursor is KEPT, like all others. The place is copied first, because making the
- * transaction's cursors keep their keys forgets it. CORRUPT, and errors of txn_changing. */
+ * Afterwards the cursor is KEPT, like all others, but its path still leads to the entry: until
+ * here_stay, or place_forget_pages. CORRUPT, and errors of txn_changing. */
 static int here_begin(struct daxkv_cursor *c, struct here *here)
 {
 	int rc = place_offset(c, &c->path.eoff);
@@ -216,10 +217,16 @@ static int here_begin(struct daxkv_cursor *c, struct here *here)
 	assert(c->state == CURSOR_AT);
 	if (rc)
 		return rc;
-	path_copy(&here->path, &c->path);
-	here->ordered = c->ordered;
-	here->installs = c->store->wset.installs;
-	return txn_changing(c->txn, c->db);
+	*here = (struct here){
+	    .installs = c->store->wset.installs,
+	    .height = c->path.height,
+	    .nslots = c->path.leaf.nslots,
+	    .ordered = c->ordered,
+	};
+	rc = txn_changing(c->txn, c->db);
+	if (!rc)
+		c->path.height = here->height;
+	return rc;
 }
 
 /* here_stay - after the change: whether the leaf only got one more slot, or not even that. Then the
@@ -230,12 +237,13 @@ static bool here_stay(struct daxkv_cursor *c, const struct here *here)
 {
 	assert(c->state == CURSOR_KEPT);
 	const struct wset *w = &c->store->wset;
-	const struct leaf *leaf = &here->path.leaf;
+	const struct leaf *leaf = &c->path.leaf;
 	const struct wpage *wp = wset_find(w, leaf->off);
 
-	if (w->installs != here->installs || !wp || wp->dead)
+	if (w->installs != here->installs || !wp || wp->dead) {
+		place_forget_pages(c);
 		return false;
-	path_copy(&c->path, &here->path);
+	}
 	leaf_open(txn_view(c->txn), leaf->page, leaf->off, &c->path.leaf);
 	c->state = CURSOR_AT;
 	c->ordered = here->ordered;
@@ -265,6 +273,7 @@ static int overwrite_here(struct daxkv_cursor *c, struct dbstate *s, const struc
 	if (!*done)
 		return 0;
 	w->changes++;
+	tree_row_own(&c->store->scratch);
 	dbi_changed(c->txn, s);
 	return 0;
 }
@@ -297,16 +306,17 @@ static int replace_here(struct daxkv_cursor *c, struct dbstate *s, struct daxkv_
 	    .key = &key,
 	    .value = &put,
 	    .flags = flags & DAXKV_RESERVE,
-	    .path = &here.path,
+	    .path = &c->path,
 	};
 
 	rc = entry_put_check(c->txn->store, &s->order, &key, &put, p.flags);
+	if (!rc)
+		rc = entry_put_at(&p);
+	if (rc)
+		place_forget_pages(c);
 	if (rc)
 		return rc;
-	rc = entry_put_at(&p);
-	if (rc)
-		return rc;
-	if (here_stay(c, &here) && c->ordered && c->path.leaf.nslots != here.path.leaf.nslots)
+	if (here_stay(c, &here) && c->ordered && c->path.leaf.nslots != here.nslots)
 		c->order[c->path.rank] = FMT_SLOT_OFF(c->path.leaf.slots[c->path.leaf.nslots - 1]);
 	if (flags & DAXKV_RESERVE)
 		value->data = put.data;
@@ -511,14 +521,18 @@ static int cursor_del(struct daxkv_cursor *c, unsigned int flags)
 	rc = here_begin(c, &here);
 	if (rc)
 		return rc;
-	if (s->order.dups && flags & DAXKV_NO_DUP_DATA)
+	if (s->order.dups && flags & DAXKV_NO_DUP_DATA) {
+		place_forget_pages(c);
 		return entry_remove_all(c->txn, s, c->kept, c->klen);
-	rc = entry_remove(c->txn, s, &here.path);
+	}
+	rc = entry_remove(c->txn, s, &c->path);
+	if (rc)
+		place_forget_pages(c);
 	if (rc)
 		return rc;
 	if (here_stay(c, &here)) {
 		/* without one more slot: the base's entries have moved */
-		if (c->path.leaf.nslots == here.path.leaf.nslots)
+		if (c->path.leaf.nslots == here.nslots)
 			c->ordered = false;
 		fall_in_gap(c, &s->tree);
 	}

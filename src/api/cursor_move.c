@@ -553,7 +553,7 @@ static __attribute__((noinline)) int get_current(struct daxkv_cursor *c, struct 
                                                  struct daxkv_val *value)
 {
 	if (!c || c->state != CURSOR_AT || !c->txn || txn_check(c->txn, false) ||
-	    c->path.rank >= place_live(c) || cursor_output(c, key, value))
+	    c->path.rank >= place_live(c) || ((key || value) && cursor_output(c, key, value)))
 		return err_answer(move_far(c, key, value, DAXKV_GET_CURRENT));
 	c->gap = false; /* the entry behind the gap is the cursor's from here on */
 	return 0;

@@ -126,6 +126,15 @@ uint32_t inner_insert(uint8_t *image, const struct inner_edit *edit, const struc
  */
 uint32_t inner_without(uint8_t *image, const struct inner_edit *edit);
 
+/* inner_set_kid - another kid in an image: its checksum is not of kids. */
+static inline void inner_set_kid(uint8_t *image, uint32_t index, uint64_t kid)
+{
+	const struct fmt_page *page = (const void *)image;
+
+	assert(index <= page->n);
+	put64(image + FMT_INNER_HEADS + 8u * (page->n + index), kid);
+}
+
 /* inner_swap - kid index becomes page kid, in place or pending; *done false when the page has too
  * many pending kids. It is visible to others with the commit, which stores the word or names it in
  * its record. ENOMEM; nothing has changed then. */

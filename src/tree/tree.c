@@ -137,7 +137,7 @@ static uint32_t split(const struct tree *t, const struct item *items, uint32_t n
  */
 struct placed {         /* which of the items is the new one, and where it went */
 	uint32_t index; /* UINT32_MAX: none */
-	/* one leaf is enough where the items fit: it is going to lose more of them */
+	/* one leaf is enough where the items fit: they are changed where they lie from here on */
 	bool dense;
 	/* and it lies behind all others: more like it may come */
 	bool appends;
@@ -297,7 +297,7 @@ static int leaf_rewrite(struct tree *t, struct path *path, uint32_t n, struct pl
 			placed->index += n - own;
 	} else {
 		parts = leaf_parts(t, items, n, total, placed->appends, cut);
-		if (parts > 1 && t->view->w->space->claim != SPACE_PUT)
+		if (parts > 1 && (placed->dense || t->view->w->space->claim != SPACE_PUT))
 			rc = scarce_splits(t, n, total, placed->dense, &parts, cut);
 		if (rc)
 			return rc;
@@ -402,6 +402,14 @@ static int would_join(struct tree *t, const struct path *path, const struct item
 	return tree_would_join(t, path, items, n, less, join);
 }
 
+/* suits_base - whether the item could take the place of old in a private leaf, where that lies. */
+static bool suits_base(const struct tree *t, const struct leaf *l, const struct item *old,
+                       const struct item *it)
+{
+	return !t->order->dups && it->val && !it->flags && !old->flags && it->vlen == old->vlen &&
+	       l->page->heads == (FMT_UNIFORM | it->klen) && l->page->offs == it->vlen;
+}
+
 /* store_in_leaf - into the leaf of path: behind its last entry, or by writing it anew. old: the
  * entry that gives way, or NULL; last: the item lies behind all others of the tree. The cheapest
  * way that is possible is taken: over the old value, into the tail, a leaf written anew. */
@@ -420,14 +428,19 @@ static int store_in_leaf(struct tree *t, struct path *path, const struct item *i
 	bool join = false;
 	uint32_t n;
 	uint32_t less = 0;
-	int rc;
+	int rc = 0;
 
 	if (old && t->view->w->n && !t->order->dups &&
 	    leaf_overwrite(t->view->w, &path->leaf, path->eoff, old, item)) {
 		placed->leaf = path->leaf.off;
 		placed->value = old->val;
+		tree_row_own(t->scratch);
 		return 0;
 	}
+	if (old && suits_base(t, &path->leaf, old, item) && !editable(t, path->leaf.off))
+		rc = tree_row_begins(t, &path->leaf, TREE_ROW_UPDATES, &placed->dense);
+	if (rc)
+		return rc;
 	if (old && path->height > 1)
 		less = shrinks_by(t, old, item);
 	if (UNLIKELY(less)) {
@@ -436,7 +449,7 @@ static int store_in_leaf(struct tree *t, struct path *path, const struct item *i
 			return rc;
 	}
 	placed->leaf = path->leaf.off;
-	if (!join) {
+	if (!join && !placed->dense) {
 		rc = leaf_append(t->view->w, t->order, &path->leaf, &c, &done, &placed->value);
 		if (rc || done)
 			return rc;
@@ -518,31 +531,6 @@ int tree_store(struct tree *t, struct path *path, const struct item *item, const
 	return rc;
 }
 
-/* removals in one leaf, one after the other, after which it is written anew: more will come */
-#define REMOVALS_RUN 4u
-
-/* removals_run - whether a leaf that this level may not edit is made private for removals that are
- * to come: they then take entries out of its base, and need no tombstones. That takes a page, so it
- * is not done where pages are scarce. CORRUPT, ENOMEM. */
-static int removals_run(struct tree *t, const struct leaf *l, bool *run)
-{
-	struct tree_scratch *s = t->scratch;
-	struct wset *w = t->view->w;
-	bool scarce = false;
-	int rc = 0;
-
-	if (s->removals_in != l->off || s->removals_txn != w->txn)
-		s->removals = 0;
-	s->removals_in = l->off;
-	s->removals_txn = w->txn;
-	s->removals++;
-	*run = s->removals >= REMOVALS_RUN && l->page->heads & FMT_UNIFORM;
-	if (*run)
-		rc = space_scarce(w->space, &scarce);
-	*run = *run && !scarce;
-	return rc;
-}
-
 /* entry_out - a removal is a tombstone in the tail as long as the leaf is well filled; else the
  * leaf is looked at with its neighbours. The finger stays until a page is replaced: a queue loses
  * entries at its begin between puts at its end. The entry's bytes stay where they are until the
@@ -581,10 +569,12 @@ static int entry_out(struct tree *t, struct path *path)
 	if (rc)
 		return rc;
 	wp = wset_find(w, path->leaf.off);
-	if (left && !join && wp && leaf_take_out(w, wp, &path->leaf, path->rank))
+	if (left && !join && wp && leaf_take_out(w, wp, &path->leaf, path->rank)) {
+		tree_row_own(t->scratch);
 		return 0;
+	}
 	if (left && !join && !wset_editable(w, wp))
-		rc = removals_run(t, &path->leaf, &placed.dense);
+		rc = tree_row_begins(t, &path->leaf, TREE_ROW_REMOVALS, &placed.dense);
 	if (rc)
 		return rc;
 	if (left && !join && !placed.dense) {

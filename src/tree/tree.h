@@ -146,11 +146,15 @@ struct tree_scratch { /* the writer's, for rebuilding pages */
 	struct path *finger;      /* the last place of a put */
 	/* the tree whose last leaf that is, while nothing else has changed; NULL: none */
 	const struct tree *finger_of;
-	/* the leaf of the last removal, its transaction, and how many there were in it one after
-	 * the other */
-	uint64_t removals_in;
-	uint64_t removals_txn;
-	unsigned int removals;
+	struct tree_row { /* see tree_row.c */
+		/* the leaf of the last change that went to the tail of a leaf and could have been
+		 * made in the base of a private one: a removal, or another value of the same size.
+		 * And its transaction */
+		uint64_t in;
+		uint64_t txn;
+		unsigned int n;   /* of these, one after the other in that leaf */
+		unsigned int own; /* changes in the bases of private leaves since */
+	} row;
 	struct tree_batch *batch; /* TREE_BATCHES */
 	unsigned int batches;     /* in use */
 	size_t owed;              /* pages taken ahead for them */
@@ -491,6 +495,16 @@ static inline bool tree_well_filled(const struct leaf *l, uint32_t left, const s
 }
 /* the others of its leaf */
 int tree_items_without(struct tree *tree, const struct path *path, struct item *items, uint32_t *n);
+/* tree_row_begins - before a change goes to the tail of the leaf, which the running level may not
+ * edit: *begins when the leaf is to be made private first, because so many came in a row. CORRUPT,
+ * ENOMEM. tree_row_own - a change was made in the base of a private leaf. */
+#define TREE_ROW_REMOVALS 4u
+#define TREE_ROW_UPDATES  8u
+int tree_row_begins(struct tree *tree, const struct leaf *leaf, unsigned int most, bool *begins);
+static inline void tree_row_own(struct tree_scratch *scratch)
+{
+	scratch->row.own++;
+}
 /* tree_kid - the page that kid index is in this view: of the page at off, one level above level.
  * CORRUPT. */
 static inline int tree_kid(const struct view *view, const struct fmt_page *page, uint64_t off,

@@ -192,19 +192,25 @@ static uint32_t uniform_total(const struct leaf *l, uint32_t left, const struct 
 	return left * (8 + uniform_stride(gone->klen, gone->vlen));
 }
 
-/* may_join - whether a leaf that is left with so much has a neighbour that it might join, by the
- * headers and slots of those. CORRUPT. */
-static int may_join(const struct tree *t, const struct path *path, uint32_t total, bool *may)
+/* may_join - whether a leaf of a uniform base, which is left with so much, has a neighbour that it
+ * might join, by the headers and slots of those. *sure: it joins it, as they are alike. CORRUPT. */
+static int may_join(const struct tree *t, const struct path *path, uint32_t total, bool *may,
+                    bool *sure)
 {
-	struct leaf leaf;
-	int rc = beside(t, path, true, &leaf);
+	const struct fmt_page *page = path->leaf.page;
 
-	*may = !rc && leaf.page && fits(&leaf, total);
-	if (rc || *may)
-		return rc;
-	rc = beside(t, path, false, &leaf);
-	*may = !rc && leaf.page && fits(&leaf, total);
-	return rc;
+	*may = *sure = false;
+	for (int left = 1; left >= 0 && !*may; left--) {
+		struct leaf leaf;
+		int rc = beside(t, path, left, &leaf);
+
+		if (rc)
+			return rc;
+		*may = leaf.page && fits(&leaf, total);
+		*sure = *may && !leaf.nslots && leaf.page->n && leaf.page->heads == page->heads &&
+		        leaf.page->offs == page->offs;
+	}
+	return 0;
 }
 
 /* Most answers come from headers and slots, without a look at the entries. */
@@ -225,8 +231,8 @@ int tree_would_join_without(struct tree *t, const struct path *path, uint32_t le
 	         !tree_falls_below(leaf_usable(t->view->psize), total, less))
 		may = false;
 	else
-		rc = may_join(t, path, total, &may);
-	if (rc || !may)
+		rc = may_join(t, path, total, &may, join);
+	if (rc || !may || *join)
 		return rc;
 	rc = tree_items_without(t, path, items, &n);
 	if (rc)

@@ -456,9 +456,9 @@ static bool stays(const struct tree *t, const struct fmt_page *page, uint64_t of
 	return total > less && !tree_falls_below(usable, total - less, less);
 }
 
-/* changed_copy - the commonest changes, one kid for one, two for one and none for one, as a copy of
- * the page in w->image. 0: it is to be made from its parts. A copy of the page's bytes with a kid
- * changed is much cheaper than taking it apart, and these are nearly all changes. */
+/* changed_copy - the commonest changes, one kid for one, two for one, none for one and one for two,
+ * as a copy of the page in w->image. 0: it is to be made from its parts. A copy of the page's bytes
+ * with a kid changed is much cheaper than taking it apart, and these are nearly all changes. */
 static uint32_t changed_copy(const struct tree *t, const struct fmt_page *page, uint64_t off,
                              const struct change *c, uint64_t prev, bool is_root)
 {
@@ -472,13 +472,18 @@ static uint32_t changed_copy(const struct tree *t, const struct fmt_page *page, 
 	    .prev = prev,
 	};
 
+	if (c->count == c->m + 1 && c->count <= 2) {
+		uint32_t used = 0;
+
+		if (stays(t, page, off, c->from, is_root))
+			used = inner_without(w->image, &edit);
+		/* the first of two goes, and the other one is where it was then */
+		if (used && c->m)
+			inner_set_kid(w->image, c->from, c->kid[0]);
+		return used;
+	}
 	if (c->count != 1 || c->m > 2)
 		return 0;
-	if (c->m == 0) {
-		if (stays(t, page, off, c->from, is_root))
-			return inner_without(w->image, &edit);
-		return 0;
-	}
 	if (c->m == 1)
 		return inner_copy(w->image, &edit, c->kid[0]);
 	return inner_insert(w->image, &edit, t->order, &c->sep[0], c->kid);

@@ -64,6 +64,75 @@ static void scans_empty_leaves(void **state)
 	}
 }
 
+/* A cursor that replaces what it scans: a leaf is written anew once, and not split though it is
+ * full, but for the first ones and where pages are scarce for a moment. Snapshots keep the old
+ * values. */
+static void scans_replace_values(void **state)
+{
+	struct daxkv_store *store = store_new("d", 4096);
+	struct daxkv_db_stat stat, after;
+	struct daxkv_cursor *c;
+	struct daxkv_val k;
+	uint8_t value[100];
+	uint64_t n = 0;
+	(void)state;
+
+	put_some(store, 0, COUNT, sizeof value, 0);
+	uint64_t before = counters(store).compactions;
+	struct daxkv_txn *old = begin_reading(store);
+	struct daxkv_txn *txn = begin(store);
+
+	OK(daxkv_db_stat(txn, MAIN, &stat));
+	OK(daxkv_cursor_open(txn, MAIN, &c));
+	while (daxkv_cursor_get(c, &k, NULL, DAXKV_NEXT) == 0) {
+		struct daxkv_val v = {sizeof value, value};
+
+		fill_n(value, sizeof value, n, 1);
+		OK(daxkv_cursor_put(c, NULL, &v, DAXKV_CURRENT));
+		n++;
+	}
+	assert_int_equal(n, COUNT);
+	OK(daxkv_db_stat(txn, MAIN, &after));
+	assert_in_range(after.leaf_pages, stat.leaf_pages, stat.leaf_pages * 9 / 8);
+	assert_in_range(counters(store).compactions - before, stat.leaf_pages / 2,
+	                stat.leaf_pages * 9 / 8);
+	OK(daxkv_txn_commit(txn));
+	txn = begin_reading(store);
+	for (n = 0; n < COUNT; n++) {
+		assert_true(has_n(old, MAIN, n, sizeof value, 0));
+		assert_true(has_n(txn, MAIN, n, sizeof value, 1));
+	}
+	daxkv_txn_abort(txn);
+	daxkv_txn_abort(old);
+	store_done(store);
+}
+
+/* A few changes are a few entries of the leaf's tail, and no page: by puts, and by removals. */
+static void few_changes_write_no_leaf(void **state)
+{
+	struct daxkv_store *store = store_new("d", 4096);
+	(void)state;
+
+	put_some(store, 0, COUNT, 8, 0);
+	for (int removal = 0; removal < 2; removal++) {
+		uint64_t before = counters(store).compactions;
+		struct daxkv_txn *txn = begin(store);
+
+		for (uint64_t n = 0; n < (removal ? 3u : 7u); n++) {
+			char buf[17];
+			struct daxkv_val k = key_n(buf, n + (removal ? COUNT / 2 : 0));
+
+			if (removal)
+				OK(daxkv_del(txn, MAIN, &k, NULL));
+			else
+				OK(put_n(txn, MAIN, n, 8, 1));
+		}
+		OK(daxkv_txn_commit(txn));
+		assert_int_equal(counters(store).compactions, before);
+	}
+	store_done(store);
+}
+
 /* cursor_on - a cursor's entry is number n. */
 static void cursor_on(struct daxkv_cursor *c, uint64_t n)
 {
@@ -246,6 +315,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(puts_fill_private_leaves),
 	    TEST(scans_empty_leaves),
+	    TEST(scans_replace_values),
+	    TEST(few_changes_write_no_leaf),
 	    TEST(cursors_stay),
 	    TEST(entries_from_the_leaf_itself),
 	    TEST(entries_unlike_the_others),
