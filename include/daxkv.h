@@ -25,8 +25,9 @@
  * write transaction until its next change of any database. Keys, values and names that a call is
  * given need to last for that call only, and may lie in the store (but see daxkv_put_many).
  *
- * Durability. A change is durable when the commit of its outermost transaction has returned 0, and
- * is taken back by an abort. What a commit survives on which medium: daxkv-durability(7).
+ * Durability. A change is durable when the commit of its outermost transaction has returned 0; with
+ * lazy commits it is seen then, and durable at the next sync (daxkv_set_durability). An abort takes
+ * it back. What a commit survives on which medium: daxkv-durability(7).
  *
  * Threads. All threads may use a struct daxkv_store at the same time. A write transaction and its
  * cursors are used by one thread at a time; the thread that began it ends it (but see
@@ -294,19 +295,18 @@ enum daxkv_txn_flags {
 int daxkv_txn_begin(struct daxkv_store *store, struct daxkv_txn *parent, unsigned int flags,
                     struct daxkv_txn **txn);
 
-/* daxkv_txn_begin_timed - begin a write transaction, and wait at most so many milliseconds for
- * others to end: then BUSY, and daxkv_writer_pid tells who writes. Errors: those of
- * daxkv_txn_begin for writing. */
+/* daxkv_txn_begin_timed - begin a write transaction, and wait so long for others to end: then BUSY,
+ * and daxkv_writer_pid tells who writes. Errors: those of daxkv_txn_begin for writing. */
 int daxkv_txn_begin_timed(struct daxkv_store *store, unsigned int milliseconds,
                           struct daxkv_txn **txn);
 
 /* daxkv_txn_commit - end the transaction and keep its changes. When the outermost commit returns
- * 0, all of them are durable, and transactions that begin from then on see them. The transaction
- * is freed whatever the result; one that is nested in it is committed first. Of a read
- * transaction: the same as an abort. With GROUP_COMMIT the errors may be other threads'. Errors:
- * EINVAL; BAD_TXN (an earlier call failed half-way; forked child); the space errors: nothing was
- * kept. PANIC when flushing failed: whether the transaction was kept shows at the next opening,
- * and it is then there in full or not at all. */
+ * 0, all of them are durable (a lazy one's at the next sync), and transactions that begin then see
+ * them. The transaction is freed whatever the result; one nested in it is committed first. Of a
+ * read transaction: the same as an abort. With GROUP_COMMIT the errors may be other threads'.
+ * Errors: EINVAL; BAD_TXN (an earlier call failed half-way; forked child); the space errors:
+ * nothing was kept. PANIC when flushing failed: whether the transaction was kept shows at the next
+ * opening, and it is then there in full or not at all. */
 int daxkv_txn_commit(struct daxkv_txn *txn);
 
 /* daxkv_txn_abort - end the transaction and forget its changes, those of nested ones too. Frees it;

@@ -2,12 +2,13 @@
 /*
  * check_store.c - which state daxkv_check looks at, and how it keeps out of writers' way.
  *
- *   1 without a lock: the newest commit is whole, and stays so until the next one is written. A
- * commit stores its record before it changes a word [I1], so the place of the next record shows
- * whether what was read is still that state. A write transaction that is only running changes
- * nothing there. 2 when commits come in between: holding the writer's lock, so that nobody commits.
- *   3 behind a writer that died or failed in its commit: a copy in private memory, recovered there.
- * The file is left for the next writer to recover.
+ *   1. Without a lock: the newest commit is whole, and stays so until the next one is written. A
+ *      commit stores its record before it changes a word [I1], so the place of the next record
+ *      shows whether what was read is still that state. A write transaction that is only running
+ *      changes nothing there.
+ *   2. When commits come in between: holding the writer's lock, so that nobody commits.
+ *   3. Behind a writer that died or failed in its commit: a copy in private memory, recovered
+ *      there. The file is left for the next writer to recover.
  *
  * The rule that makes it correct: no fault is told before the state was seen to be the same as at
  * the beginning. So a writer beside is never taken for damage.

@@ -8,7 +8,7 @@
  *                   ^--------- named databases <--'
  *   ring                                                what the next recovery would find
  *
- * It is a second pair of eyes: written from format.h alone, with a walker, an order and a search
+ * It is a second pair of eyes: written from FORMAT.md alone, with a walker, an order and a search
  * head of its own, and it shares with the engine only the checksums. The rule that makes it safe:
  * every byte is untrusted. An offset is bounded before it is followed, and a page is entered once,
  * so bad bytes end in a report and never in a crash or a loop. A tree page is copied before it is
@@ -17,6 +17,7 @@
  *   check.c        superblock and the run        check_tree.c   descriptors, inner pages
  *   check_ring.c   commit records                check_leaf.c   leaves, tails, blobs
  *   check_space.c  bitmaps, pages seen           check_order.c  the orders of keys and duplicates
+ *   check_tally.c  the tallies of long lists
  *
  * Rejected: walking through the engine's cursors, because a fault in the search would hide the same
  * fault in the tree.

@@ -165,8 +165,10 @@ static const struct command commands[] = {
      "do several things, or none of them",
      "Reads commands from SCRIPT (the standard input when missing or -), one on each line, "
      "without\n"
-     "FILE: put, get, del, scan, count, create --db, rename, copy, drop, list, stat. All are one\n"
-     "transaction. When one fails, its line is named and nothing is changed. Words are parted by\n"
+     "FILE: put, get, del, scan, count, create --db, rename, copy, drop, list, stat, info, "
+     "readers.\n"
+     "All are one transaction. When one fails, its line is named and nothing is changed. Words are "
+     "parted by\n"
      "blanks; single or double quotes keep them together; a line that begins with # is skipped.\n\n"
      "  --max-size N         do not let the file grow beyond N\n" WAIT_HELP},
     {"shell", run_shell, TAKES_MAX_SIZE | TAKES_WAIT, 1, 1, "FILE", "work in a store line by line",

@@ -215,8 +215,8 @@ bool share_evict(struct share *share, uint32_t reader, uint64_t word);
 uint32_t share_reap(struct share *share, const struct lock *lock, uint32_t owner);
 
 /* share_oldest - no reader reads a snapshot older than this. memo, when not NULL, is a writer's own
- * memory of the last scan: as long as the reader that was the oldest then is still there it still
- * is, for others began at that scan's published or later, and its entry is all that is looked
+ * memory of the last scan. While the reader that was the oldest then is there, it is still the
+ * oldest, for others began at that scan's published or later: its entry is all that is looked
  * at. */
 struct oldest {
 	uint32_t reader; /* the entry that was the oldest at the last look */

@@ -14,9 +14,9 @@
  * The rule that makes it correct: the tree reads words through wset_find; a superseded page is
  * marked dead, so its pending words never reach a record [R7].
  *
- * An entry is 200 bytes and lives for one transaction; the memory stays for the next. What a level
- * may do with a page follows from two numbers: owner, the level that made it (0: a commit), and
- * level, the one that runs. Equal: edit in place. Anything else: pending words, or a new page.
+ * An element is 200 bytes and lives for one transaction; the memory stays for the next. What a
+ * level may do with a page follows from two numbers: owner, the level that made it (0: a commit),
+ * and level, the one that runs. Equal: edit in place. Anything else: pending words, or a new page.
  */
 #ifndef DAXKV_WSET_H
 #define DAXKV_WSET_H

@@ -369,16 +369,16 @@ int tree_tally_find(const struct tree *tree, const uint8_t *key, uint32_t klen, 
 
 /* tree_tally_forget - what is in memory of them is not right any more, or is undone.
  * tree_tally_free
- * - its memory. tree_tally_flush - what is still to be counted and to be written is. Errors of
- * tree_store. */
+ * - its memory goes. tree_tally_flush - what is still to be counted is counted and written. Errors
+ * of tree_store. */
 void tree_tally_forget(struct tree_scratch *scratch);
 void tree_tally_free(struct tree_scratch *scratch);
 int tree_tally_flush(struct tree_scratch *scratch, struct wset *w);
 
 /* tree_tally_change - before a single entry of the key comes (one_more) or goes. tree_tally_cut -
  * before the entries between two keys' edges, or of one key, go; *values: how many these are when
- * that is known, else 0. tree_tally_clear - before all go;
- * see tree_clear. tree_tally_note - a leaf has values of this key alone. Errors of tree_store. */
+ * that is known, else 0. tree_tally_clear - before all go; see tree_clear. tree_tally_note - a leaf
+ * has values of this key alone. Errors of tree_store. */
 int tree_tally_count(struct tree *tree, const uint8_t *key, uint32_t klen, bool one_more);
 static inline int tree_tally_change(struct tree *tree, const struct item *item, bool one_more)
 {

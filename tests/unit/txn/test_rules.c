@@ -98,8 +98,8 @@ static void r1_named_bytes_stay_until_the_next_fence(void **state)
 }
 
 /* Each byte that a record names counts, and only they: damage to one loses the transaction, damage
- * beside them does not. Caught: leaf.c, shadow_add: "wp->fresh_off = (uint16_t)from;" made "...
- * from + 4);" - the entry's first bytes are not named. */
+ * beside them does not. Caught: leaf_write.c, shadow_add: "(uint16_t)f->from" made
+ * "(uint16_t)(f->from + 4)" - the entry's first bytes are not named. */
 static void r1_ranges_are_what_the_words_reach(void **state)
 {
 	struct daxkv_store *store = traced_store(4096), *after;
@@ -132,7 +132,7 @@ static void r1_ranges_are_what_the_words_reach(void **state)
 	traced_done(store);
 }
 
-/* Caught: leaf.c, shadow_add: its pm_flush removed; commit.c, flush_private: its pm_flush
+/* Caught: leaf_write.c, shadow_add: its pm_flush removed; commit.c, flush_private: its pm_flush
  * removed. */
 static void r1_record_and_ranges_are_written_back_before_the_fence(void **state)
 {
@@ -257,8 +257,7 @@ struct freed {
 	uint64_t txn, off, bytes;
 };
 
-/* Caught: commit.c, commit_store: "store->share->releasable = store->share->durable;" made "... =
- * txn;". */
+/* Caught: commit.c, "store->share->releasable = durable_upto(store);" made "... = txn;". */
 static void r3_freed_pages_wait_for_a_fenced_record_that_names_them_durable(void **state)
 {
 	static struct freed freed[5000];
@@ -369,7 +368,7 @@ static void r4_recovery_fences_what_it_rests_on_before_the_first_word(void **sta
 
 /* ---- R5 -------------------------------------------------------------------------------------- */
 
-/* Caught: txn.c, lock_writer: "if (!poison)" made "if (true)" - a store whose fence failed goes on
+/* Caught: txn.c, lock_writer: "if (!panic)" made "if (true)" - a store whose fence failed goes on
  * being written. */
 static void r5_failed_fence_panics_the_store(void **state)
 {
@@ -441,7 +440,7 @@ static void r5_recovery_stores_again_what_is_there_already(void **state)
 
 /* ---- R6 -------------------------------------------------------------------------------------- */
 
-/* [R6] Caught: leaf.c, leaf_append, before shadow_add: "if (c->kind == FMT_SLOT_REMOVE &&
+/* [R6] Caught: leaf_write.c, leaf_append, before shadow_add: "if (c->kind == FMT_SLOT_REMOVE &&
  * wp->npending > wp->napplied) wp->npending--;" added - a removal takes the newest pending slot
  * back instead of adding a tombstone. */
 static void r6_slots_are_only_ever_appended(void **state)
@@ -579,7 +578,7 @@ static void r8_private_page_is_edited_by_its_own_level_only(void **state)
 
 /* ---- R9, and the order of a commit ----------------------------------------------------------- */
 
-/* Caught: txn.c, begin_write: "commit_flush_words(kv);" removed. */
+/* Caught: commit.c, commit_flush_words: its first line made a return. */
 static void r9_words_are_flushed_before_the_next_fence(void **state)
 {
 	static struct commit last, c;
@@ -606,8 +605,8 @@ static void r9_words_are_flushed_before_the_next_fence(void **state)
 	traced_done(store);
 }
 
-/* Caught: commit.c, record_small: its "return fence(kv, ...)" made "return 0;"; record_small: the
- * words stored before ring_write as well. */
+/* Caught: commit.c, record_small: its "return commit_fence(store, ...)" made "return 0;"; the words
+ * stored before ring_write as well. */
 static void commit_stores_words_after_its_one_fence(void **state)
 {
 	struct daxkv_store *store = traced_store(512);
