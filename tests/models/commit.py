@@ -28,10 +28,11 @@ returned, or of the one that was running; a live reader sees its snapshot after 
 also while another process recovers; no step finds the ring broken. The search is depth-first over
 all states, remembering the states that it has seen.
 """
-import argparse
 import itertools
 import sys
 import time
+
+import rules
 
 RULES = {
     "R1": "the named ranges hold no unused space",
@@ -691,7 +692,7 @@ def check(without, args, quiet=False):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Explore commit and recovery of a tiny store.")
+    parser = rules.arguments("Explore commit and recovery of a tiny store.", RULES)
     parser.add_argument("--txns", type=int, help="transactions in a run")
     parser.add_argument("--crashes", type=int, help="crashes in a run")
     parser.add_argument("--tail", action="store_true",
@@ -701,25 +702,11 @@ def main():
                         help="2: words are stored in both orders")
     parser.add_argument("--seconds", type=int, default=3600,
                         help="give up, with exit status 2, after so long")
-    parser.add_argument("--without", metavar="RULE", action="append", default=[],
-                        choices=sorted(RULES), help="switch a rule off")
-    parser.add_argument("--all-mutants", action="store_true",
-                        help="all rules, then each one switched off")
-    parser.add_argument("--list", action="store_true", help="list the rules")
     args = parser.parse_args()
-    if args.list:
-        for rule, text in RULES.items():
-            print("%-15s %s" % (rule, text))
-        return 0
     args.depths = DEPTHS
     if args.txns is not None or args.crashes is not None:
         args.depths = ((args.txns or 4, 2 if args.crashes is None else args.crashes, args.tail),)
-    if not args.all_mutants:
-        return {True: 0, False: 1, None: 2}[check(args.without, args)]
-    good = check([], args) is True
-    for rule in RULES:
-        good = (check([rule], args, quiet=True) is False) and good
-    return 0 if good else 1
+    return rules.run(args, RULES, lambda without, quiet: check(without, args, quiet))
 
 
 if __name__ == "__main__":

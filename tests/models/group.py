@@ -15,10 +15,11 @@ moment, so a power cut may come at any time; what was aborted, or left by its th
 after a failed fence no member is told of success; a checkpoint finds no open group; and when
 nothing can go on every thread has finished. The search is depth-first over all states.
 """
-import argparse
 import itertools
 import sys
 import time
+
+import rules
 
 RULES = {
     "TELL-AFTER": "members are told of their commit when the group's fence has returned [G1]",
@@ -399,23 +400,9 @@ def check(without, quiet=False):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Explore threads that share commits.")
-    parser.add_argument("--without", metavar="RULE", action="append", default=[],
-                        choices=sorted(RULES), help="switch a rule off")
-    parser.add_argument("--all-mutants", action="store_true",
-                        help="all rules, then each one switched off")
-    parser.add_argument("--list", action="store_true", help="list the rules")
+    parser = rules.arguments("Explore threads that share commits.", RULES)
     args = parser.parse_args()
-    if args.list:
-        for rule, text in RULES.items():
-            print("%-15s %s" % (rule, text))
-        return 0
-    if not args.all_mutants:
-        return 0 if check(args.without) else 1
-    good = check([])
-    for rule in RULES:
-        good = not check([rule], quiet=True) and good
-    return 0 if good else 1
+    return rules.run(args, RULES, lambda without, quiet: check(without, quiet))
 
 
 if __name__ == "__main__":

@@ -18,9 +18,10 @@ checked at each power cut: the file alone shows S, whole, or the newest commit w
 each process death: who opens the store next finds the newest commit, and so does a power cut after
 it has synced that.
 """
-import argparse
 import itertools
 import sys
+
+import rules
 
 RULES = {
     "L1-WORD": "no word is stored in a page that S reaches",
@@ -254,24 +255,10 @@ def check(without, steps, quiet):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Explore commits that wait for a sync.")
+    parser = rules.arguments("Explore commits that wait for a sync.", RULES)
     parser.add_argument("--steps", type=int, default=4, help="of a history (default 4)")
-    parser.add_argument("--without", metavar="RULE", action="append", default=[],
-                        choices=sorted(RULES), help="switch a rule off")
-    parser.add_argument("--all-mutants", action="store_true",
-                        help="all rules, then each one switched off")
-    parser.add_argument("--list", action="store_true", help="list the rules")
     args = parser.parse_args()
-    if args.list:
-        for rule, text in RULES.items():
-            print("%-11s %s" % (rule, text))
-        return 0
-    if not args.all_mutants:
-        return 0 if check(args.without, args.steps, False) else 1
-    good = check([], args.steps, True)
-    for rule in RULES:
-        good = not check([rule], args.steps, True) and good
-    return 0 if good else 1
+    return rules.run(args, RULES, lambda without, quiet: check(without, args.steps, quiet))
 
 
 if __name__ == "__main__":

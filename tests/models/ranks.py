@@ -12,10 +12,11 @@ entry for the same key; it must append a remove slot to take an entry away. All 
 keys and all sequences of puts and deletes up to a length are tried, with a commit or none after
 each operation.
 """
-import argparse
 import bisect
 import itertools
 import sys
+
+import rules
 
 RULES = {
     "R6": "a transaction removes an own entry by appending a remove slot, not by dropping its slot",
@@ -140,25 +141,11 @@ def check(off, length, quiet=False):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Check the order that ranks give.")
+    parser = rules.arguments("Check the order that ranks give.", RULES)
     parser.add_argument("--length", type=int, default=5,
                         help="operations in a sequence (default 5)")
-    parser.add_argument("--without", metavar="RULE", action="append", default=[],
-                        choices=sorted(RULES), help="switch a rule off")
-    parser.add_argument("--all-mutants", action="store_true",
-                        help="all rules, then each one switched off")
-    parser.add_argument("--list", action="store_true", help="list the rules")
     args = parser.parse_args()
-    if args.list:
-        for rule, text in RULES.items():
-            print("%-15s %s" % (rule, text))
-        return 0
-    if not args.all_mutants:
-        return 0 if check(args.without, args.length) else 1
-    good = check([], args.length)
-    for rule in RULES:
-        good = not check([rule], args.length, quiet=True) and good
-    return 0 if good else 1
+    return rules.run(args, RULES, lambda without, quiet: check(without, args.length, quiet))
 
 
 if __name__ == "__main__":

@@ -14,9 +14,10 @@ All stores are tried that transactions of one put or one removal lead to, in any
 them every removal must succeed, alone and together with its commit; and so must a transaction that
 removes everything, in every order.
 """
-import argparse
 import itertools
 import sys
+
+import rules
 
 RULES = {
     "RESERVE": "a put leaves pages that it does not take",
@@ -211,24 +212,10 @@ def check(off, pages, quiet=False):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Check that a full store can be emptied.")
+    parser = rules.arguments("Check that a full store can be emptied.", RULES)
     parser.add_argument("--pages", type=int, default=8, help="of the file (default 8)")
-    parser.add_argument("--without", metavar="RULE", action="append", default=[],
-                        choices=sorted(RULES), help="switch a rule off")
-    parser.add_argument("--all-mutants", action="store_true",
-                        help="all rules, then each one switched off")
-    parser.add_argument("--list", action="store_true", help="list the rules")
     args = parser.parse_args()
-    if args.list:
-        for rule, text in RULES.items():
-            print("%-12s %s" % (rule, text))
-        return 0
-    if not args.all_mutants:
-        return 0 if check(args.without, args.pages) else 1
-    good = check([], args.pages)
-    for rule in RULES:
-        good = not check([rule], args.pages, quiet=True) and good
-    return 0 if good else 1
+    return rules.run(args, RULES, lambda without, quiet: check(without, args.pages, quiet))
 
 
 if __name__ == "__main__":

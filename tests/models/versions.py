@@ -18,9 +18,10 @@ the tree, free, or in the limbo, and in one place only.
 Births: a word swap installs a node born in that transaction whose prev is what the word held
 before; births fall along prev.
 """
-import argparse
 import random
 import sys
+
+import rules
 
 RULES = {
     "BIRTH": "a reader follows prev while a node's birth lies above its snapshot",
@@ -492,27 +493,13 @@ def check(off, args, quiet=False):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Read every live snapshot all the time while a tree changes.")
+    parser = rules.arguments("Read every live snapshot all the time while a tree changes.", RULES)
     parser.add_argument("--runs", type=int, default=1500, help="histories (default 1500)")
     parser.add_argument("--steps", type=int, default=60,
                         help="transactions in a history (default 60)")
     parser.add_argument("--seed", type=int, default=1, help="of the first history (default 1)")
-    parser.add_argument("--without", metavar="RULE", action="append", default=[],
-                        choices=sorted(RULES), help="switch a rule off")
-    parser.add_argument("--all-mutants", action="store_true",
-                        help="all rules, then each one switched off")
-    parser.add_argument("--list", action="store_true", help="list the rules")
     args = parser.parse_args()
-    if args.list:
-        for rule, text in RULES.items():
-            print("%-15s %s" % (rule, text))
-        return 0
-    if not args.all_mutants:
-        return 0 if check(args.without, args) else 1
-    good = check([], args)
-    for rule in RULES:
-        good = not check([rule], args, quiet=True) and good
-    return 0 if good else 1
+    return rules.run(args, RULES, lambda without, quiet: check(without, args, quiet))
 
 
 if __name__ == "__main__":
