@@ -105,8 +105,10 @@ static int leaf_edge(const struct move *m, uint32_t rank, bool forward, uint32_t
 		*edge = n;
 	else
 		*edge = 0;
-	if (rc || same)
+	if (rc)
 		return rc;
+	if (same)
+		return 0;
 	rc = leaf_place(&m->c->path.leaf, m->tree->order, &p, edge, &unused);
 	if (rc)
 		return rc;
@@ -134,8 +136,10 @@ static int run_edge(const struct move *m, bool forward, uint32_t *edge)
 		*edge = m->rank + 1;
 	else
 		*edge = m->rank;
-	if (rc || LIKELY(!same))
+	if (rc)
 		return rc;
+	if (LIKELY(!same))
+		return 0;
 	return leaf_edge(m, m->rank, forward, edge);
 }
 
@@ -207,8 +211,10 @@ static int to_edge(struct move *m, bool forward)
 	}
 	rc = leaf_edge(m, c->path.rank, forward, &edge);
 	c->path.rank = edge;
-	if (rc || inside(m, forward, edge))
+	if (rc)
 		return rc;
+	if (inside(m, forward, edge))
+		return 0;
 	c->ordered = false;
 	return tree_seek(m->tree, &p, &c->path);
 }
@@ -238,8 +244,10 @@ static inline int to_beside(struct move *m, bool forward, bool here, bool *same)
 
 	if (UNLIKELY(!m->c->ordered))
 		rc = cursor_order(m->c, forward);
-	if (rc || LIKELY(here && cursor_step_near(m->c, forward)))
+	if (rc)
 		return rc;
+	if (LIKELY(here && cursor_step_near(m->c, forward)))
+		return 0;
 	return beside(m, forward, same);
 }
 
@@ -267,8 +275,10 @@ static int move_on(struct move *m, enum daxkv_cursor_op op)
 			return DAXKV_NOT_FOUND;
 		if (within || !same) {
 			rc = to_beside(m, forward, here, &same);
-			if (rc || same == within)
+			if (rc)
 				return rc;
+			if (same == within)
+				return 0;
 			if (within)
 				return DAXKV_NOT_FOUND;
 			move_undo(m);
@@ -398,14 +408,20 @@ static int count_all(struct move *m, uint64_t *count)
 	if (far)
 		rc = tally(m, count);
 	far = false;
-	if (rc || *count)
+	if (rc)
 		return rc;
+	if (*count)
+		return 0;
 	rc = count_near(m, count, &far);
-	if (rc || !far)
+	if (rc)
 		return rc;
+	if (!far)
+		return 0;
 	rc = tally(m, count);
-	if (rc || *count)
+	if (rc)
 		return rc;
+	if (*count)
+		return 0;
 	const struct probe from = edge_probe(m, false);
 	const struct probe to = edge_probe(m, true);
 
@@ -609,7 +625,11 @@ static int get_values(struct move *m, size_t n, uint32_t size, uint8_t *to, size
 			break;
 		m->left = false;
 		last = m->rank = c->path.rank += done - 1;
-		if (done < take || *got == n || inside(m, true, end))
+		if (done < take)
+			return 0;
+		if (*got == n)
+			return 0;
+		if (inside(m, true, end))
 			return 0;
 		rc = beside(m, true, &same);
 		if (rc || !same)

@@ -25,8 +25,15 @@ static inline bool marks_hold(const struct daxkv_cursor *c)
 {
 	const struct daxkv_txn *txn = c->txn;
 
-	return txn && !txn_check(txn, false) && !txn->write && !txn->view.bound &&
-	       dbi_state_here(txn, c->db);
+	if (!txn)
+		return false;
+	if (txn_check(txn, false))
+		return false;
+	if (txn->write)
+		return false;
+	if (txn->view.bound)
+		return false;
+	return dbi_state_here(txn, c->db);
 }
 
 /* mark_of - the number of the move's mark. */
@@ -41,9 +48,12 @@ static inline unsigned int mark_of(enum daxkv_cursor_op op)
 /* among_marks - whether the cursor stands at one of the marks of a key's ends. */
 static inline bool among_marks(const struct daxkv_cursor *c)
 {
-	return c->state == CURSOR_AT && !c->gap &&
-	       (place_at_mark(c, &c->mark[MARK_FIRST_DUP]) ||
-	        place_at_mark(c, &c->mark[MARK_LAST_DUP]));
+	if (c->state != CURSOR_AT)
+		return false;
+	if (c->gap)
+		return false;
+	return place_at_mark(c, &c->mark[MARK_FIRST_DUP]) ||
+	       place_at_mark(c, &c->mark[MARK_LAST_DUP]);
 }
 
 /* mark_go - the cursor goes to the mark. */
@@ -115,7 +125,11 @@ bool cursor_mark_several(const struct daxkv_cursor *c, bool *several)
 	const struct cursor_mark *first = &c->mark[MARK_FIRST_DUP];
 	const struct cursor_mark *last = &c->mark[MARK_LAST_DUP];
 
-	if (!marks_hold(c) || !among_marks(c) || first->generation != last->generation)
+	if (!marks_hold(c))
+		return false;
+	if (!among_marks(c))
+		return false;
+	if (first->generation != last->generation)
 		return false;
 	*several = first->leaf.off != last->leaf.off || first->rank != last->rank;
 	return true;

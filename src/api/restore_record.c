@@ -1,5 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* restore_record.c - what a record of a delta is made of. See restore_apply.h */
+/*
+ * restore_record.c - what a record of a delta is made of. See restore_apply.h
+ *
+ * A record is its kind, one byte, and numbers, keys and values as the kind says. A length comes
+ * before its bytes, so a record is read from front to back and a delta may come from a pipe. All
+ * pieces were verified, checksum by checksum, before the first record is applied. What is read here
+ * is bounded all the same: a checksum shows that bytes are as they were written, and not that a
+ * program of ours wrote them.
+ *
+ * Two faults are told apart. A record that makes no sense is CORRUPT, whatever store it meets. One
+ * that does not fit is INCOMPATIBLE: it removes or changes what is not there, so the pieces are not
+ * of one row, or not in their order.
+ */
 #include "api/restore_apply.h"
 #include "base/err.h"
 

@@ -330,8 +330,10 @@ ALWAYS_INLINE int look_end(const struct view *v, const struct order *o, const ui
 
 		rc = base_match(&l, o, &p, head, look->below, &at, found);
 	}
-	if (rc || !*found)
+	if (rc)
 		return rc;
+	if (!*found)
+		return 0;
 	return base_item(&l, at, item);
 }
 
@@ -597,7 +599,11 @@ static bool offsets_uniform(const struct leaf *l, uint32_t n, uint16_t *out, uin
 	struct tail_places t;
 	lanes inserted[FMT_TAIL_SLOTS];
 
-	if (!(heads & FMT_UNIFORM) || !n || n + 2 * FMT_TAIL_SLOTS > LEAF_MAX(l->psize))
+	if (!(heads & FMT_UNIFORM))
+		return false;
+	if (!n)
+		return false;
+	if (n + 2 * FMT_TAIL_SLOTS > LEAF_MAX(l->psize))
 		return false;
 	if (!places_find(l, n, &t))
 		return false;

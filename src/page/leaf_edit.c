@@ -82,7 +82,8 @@ static void base_resize(const struct base *b, uint32_t n)
 {
 	uint32_t end = FMT_LEAF_BASE + n * (8 + b->stride);
 
-	assert(n > 0 && end <= b->w->psize);
+	assert(n > 0);
+	assert(end <= b->w->psize);
 	last_set(b, WORD_N, n);
 	last_set(b, WORD_END, end);
 	b->wp->used = end;
@@ -104,11 +105,19 @@ static bool suits(const struct leaf *l, const struct base *b, const struct item 
 	const struct fmt_page *page = l->page;
 	uint32_t plen = page->plen;
 
-	if (it->flags || it->klen != (page->heads & FMT_KLEN_MASK) || it->vlen != page->offs)
+	if (it->flags)
 		return false;
-	if (within(l, it->key, it->klen) || (it->val && within(l, it->val, it->vlen)))
+	if (it->klen != (page->heads & FMT_KLEN_MASK))
 		return false;
-	return !plen || (plen <= it->klen && memcmp(it->key, b->page + b->entries, plen) == 0);
+	if (it->vlen != page->offs)
+		return false;
+	if (within(l, it->key, it->klen))
+		return false;
+	if (it->val && within(l, it->val, it->vlen))
+		return false;
+	if (!plen)
+		return true;
+	return plen <= it->klen && memcmp(it->key, b->page + b->entries, plen) == 0;
 }
 
 /* From the end on, because everything moves towards it. */
@@ -118,7 +127,9 @@ const uint8_t *leaf_insert(struct wset *w, struct wpage *wp, const struct order 
 	uint8_t *entry = w->image;
 	struct base b;
 
-	if (!base_open(w, wp, l, &b) || !suits(l, &b, it))
+	if (!base_open(w, wp, l, &b))
+		return NULL;
+	if (!suits(l, &b, it))
 		return NULL;
 	if ((b.n + 1) * (8 + b.stride) > leaf_usable(l->psize) * EDIT_FULL / 100)
 		return NULL;
@@ -145,7 +156,9 @@ bool leaf_take_out(struct wset *w, struct wpage *wp, const struct leaf *l, uint3
 {
 	struct base b;
 
-	if (!base_open(w, wp, l, &b) || b.n == 1)
+	if (!base_open(w, wp, l, &b))
+		return false;
+	if (b.n == 1)
 		return false;
 	assert(rank < b.n);
 	uint32_t from = b.entries + rank * b.stride;

@@ -46,7 +46,11 @@ uint32_t leaf_costs(const struct order *o, const struct item *items, uint32_t n)
 	for (uint32_t i = 1; i < n; i++) {
 		const struct item *it = &items[i];
 
-		if (it->klen != first->klen || it->vlen != first->vlen || it->flags)
+		if (it->klen != first->klen)
+			return 0;
+		if (it->vlen != first->vlen)
+			return 0;
+		if (it->flags)
 			return 0;
 	}
 	return 8 + uniform_stride(first->klen, first->vlen);
@@ -399,7 +403,9 @@ int leaf_append(struct wset *w, const struct order *o, const struct leaf *l,
 	*done = false;
 	if (l->nslots == FMT_TAIL_SLOTS)
 		return 0;
-	if (f.end > l->psize || wset_kept(w, l->page))
+	if (f.end > l->psize)
+		return 0;
+	if (wset_kept(w, l->page))
 		return 0;
 	wp = wset_find(w, l->off);
 	if (wset_editable(w, wp) && c->kind == FMT_SLOT_INSERT) {

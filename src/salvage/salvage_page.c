@@ -296,7 +296,9 @@ bool salvage_fixed(const struct salvage *s, uint64_t off)
 	uint64_t kids;
 
 	assert(off % FMT_WORD == 0);
-	if (!salvage_is_page(s, page) || !(*salvage_marks(s, page) & SALVAGE_TYPE))
+	if (!salvage_is_page(s, page))
+		return false;
+	if (!(*salvage_marks(s, page) & SALVAGE_TYPE))
 		return false;
 	head = salvage_head(s, page);
 	if (at < sizeof *head)
@@ -368,7 +370,9 @@ static bool known_in_use(const struct salvage *s, uint64_t page)
 {
 	const uint64_t head = FMT_SUPER_SIZE + FMT_RING_RECORD * FMT_RING_RECORDS;
 
-	return s->page[page] & SALVAGE_REACHED || page * s->page_size < head;
+	if (s->page[page] & SALVAGE_REACHED)
+		return true;
+	return page * s->page_size < head;
 }
 
 /* bitmap_believed - a bitmap has no checksum. But the bits of pages that are known to be in use

@@ -5,6 +5,13 @@
  * For each zone there are three arrays in one piece of memory: disk, busy and dirty. busy is disk
  * and what the limbo holds. Loading is the only place where bytes of the file become bits here, so
  * it is where offsets are checked; behind it a zone's arrays are this process's own.
+ *
+ *   disk    the bitmap as the newest commit, and the running transaction, want it on the medium
+ *   busy    disk, or a page that a reader or a recovery may still need: what a search looks at
+ *   dirty   words of disk that the running transaction has changed: they go into its record
+ *
+ * A zone costs nothing until it is first looked at, so a large store is opened as fast as a small
+ * one, and a process that changes little of it needs little memory.
  */
 #include "space/space.h"
 

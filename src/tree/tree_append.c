@@ -95,8 +95,10 @@ int tree_seek_put(struct tree *t, const struct probe *probe, uint32_t bytes)
 	t->scratch->finger_of = NULL;
 	int rc = tree_down(t, probe, path);
 
-	if (rc || !path->height)
+	if (rc)
 		return rc;
+	if (!path->height)
+		return 0;
 	leaf_own(&path->leaf, bytes);
 	return path_place(t, path, probe);
 }
@@ -297,8 +299,10 @@ static int batch_pack(struct tree *t, struct tree_batch *batch, const struct lea
 	int rc = tree_leaf_items(t, leaf, items, &n);
 
 	*fits = false;
-	if (rc || n == 0)
+	if (rc)
 		return rc;
+	if (n == 0)
+		return 0;
 	batch->pack.n = 0;
 	for (uint32_t i = 0; i < n; i++)
 		if (!leaf_pack_add(&batch->pack, t->order, &items[i]))
@@ -335,13 +339,17 @@ int tree_batch_begin(struct tree *t, const struct path *path, const struct item 
 	assert(!batch->tree);
 	batch->spare = 0;
 	rc = batch_pack(t, batch, &path->leaf, item, &fits);
-	if (rc || !fits)
+	if (rc)
 		return rc;
+	if (!fits)
+		return 0;
 	/* the leaf goes to another page, and its parents may have no room for one more word */
 	if (!ready)
 		rc = batch_reserve(t, batch, path->height - 1, &lacks);
-	if (rc || lacks)
+	if (rc)
 		return rc;
+	if (lacks)
+		return 0;
 	rc = batch_page(t, batch, path->leaf.off);
 	if (rc)
 		return rc;
@@ -398,8 +406,10 @@ static int batch_next(struct tree *t, struct tree_batch *batch, const struct ite
 	if (batch_full(t, batch, item))
 		return 0;
 	rc = batch_reserve(t, batch, flush_pages(batch->path.height), &lacks);
-	if (rc || lacks)
+	if (rc)
 		return rc;
+	if (lacks)
+		return 0;
 	struct item last = leaf_pack_item(&batch->pack, batch->pack.n - 1);
 
 	tree_separator(t, &last, item, batch->seps + batch->bytes, sep);
@@ -435,8 +445,10 @@ int tree_batch_put(struct tree *t, const struct item *item, bool key_ascends, bo
 	if (UNLIKELY(!*done)) {
 		int rc = batch_next(t, batch, item, done);
 
-		if (rc || !*done)
+		if (rc)
 			return rc;
+		if (!*done)
+			return 0;
 	}
 	batch->used = t->view->w->changes;
 	t->count++;

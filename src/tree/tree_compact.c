@@ -69,8 +69,10 @@ static int way(const struct tree *t, struct tree_place *place, struct path *path
 	*there = false;
 	path->height = 0;
 	path->rank = path->eoff = 0;
-	if (rc || !page)
+	if (rc)
 		return rc;
+	if (!page)
+		return 0;
 	unsigned int level = page->level % TREE_DEPTH;
 
 	if (place->height != level + 1u) /* another tree than before: from its beginning */
@@ -366,15 +368,19 @@ int tree_compact_step(struct tree *t, struct tree_compact *c, struct tree_place 
 
 	*pages = 0;
 	*end = !rc && !there;
-	if (rc || !there)
+	if (rc)
 		return rc;
+	if (!there)
+		return 0;
 	rc = way_moves(t, &path, boundary, &moved);
 	if (rc || moved) {
 		*pages = moved;
 		return rc;
 	}
 	rc = value_moves(t, &path, boundary, pages);
-	if (rc || *pages)
+	if (rc)
 		return rc;
+	if (*pages)
+		return 0;
 	return leaves_move(t, c, &path, place, boundary, pages);
 }

@@ -194,8 +194,10 @@ int tree_count_estimate(const struct tree *t, const struct probe *from, const st
 	if (rc)
 		return rc;
 	rc = way_to(t, to, true, &b);
-	if (rc || !a.height)
+	if (rc)
 		return rc;
+	if (!a.height)
+		return 0;
 	for (level = a.height - 1; level && a.at[level].index == b.at[level].index;)
 		level--;
 	if (!level) { /* one leaf */

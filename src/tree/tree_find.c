@@ -38,8 +38,10 @@ int tree_root(const struct tree *t, const struct fmt_page **page, uint64_t *at)
 	if (!t->root)
 		return 0;
 	rc = view_version(t->view, t->root, 0, page, at);
-	if (rc || !*page)
+	if (rc)
 		return rc;
+	if (!*page)
+		return 0;
 	if ((*page)->level >= TREE_DEPTH || !page_sound(*page, (*page)->level, t->view->psize))
 		return view_fault(t->view, *at, 0);
 	return 0;
@@ -130,8 +132,10 @@ int tree_get(const struct tree *t, const uint8_t *key, uint32_t klen, struct ite
 	int rc = tree_root(t, &page, &at);
 
 	*found = false;
-	if (rc || !page)
+	if (rc)
 		return rc;
+	if (!page)
+		return 0;
 	for (unsigned int level = level_of(page); level; level--) {
 		rc = inner_find(t->view, page, at, t->order, &p, &index);
 		if (rc)
@@ -154,8 +158,10 @@ static int descend(const struct tree *t, struct path *path, const struct probe *
 
 	path->height = 0;
 	path->rank = path->eoff = 0;
-	if (rc || !page)
+	if (rc)
 		return rc;
+	if (!page)
+		return 0;
 	unsigned int level = level_of(page);
 	unsigned int height = level + 1;
 
@@ -194,8 +200,10 @@ int tree_seek(const struct tree *t, const struct probe *probe, struct path *path
 {
 	int rc = descend(t, path, probe, false);
 
-	if (rc || !path->height)
+	if (rc)
 		return rc;
+	if (!path->height)
+		return 0;
 	return path_place(t, path, probe);
 }
 
@@ -338,12 +346,16 @@ int tree_first(const struct tree *t, const struct probe *probe, struct path *pat
 	bool moved = true;
 
 	*found = false;
-	if (rc || !path->height)
+	if (rc)
 		return rc;
+	if (!path->height)
+		return 0;
 	while (path->rank >= leaf_count(&path->leaf)) {
 		rc = tree_step(t, path, true, &moved);
-		if (rc || !moved)
+		if (rc)
 			return rc;
+		if (!moved)
+			return 0;
 	}
 	rc = leaf_at(&path->leaf, path->rank, &path->eoff);
 	if (rc)

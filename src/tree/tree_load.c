@@ -256,8 +256,10 @@ static int load_leaf_write(struct tree_load *l)
 	l->tree->leaf_pages += !v->old;
 	rc = page_write(l, v, l->pack.page, used, &off);
 
-	if (rc || v->written == 1)
+	if (rc)
 		return rc;
+	if (v->written == 1)
+		return 0;
 	return load_level_add(l, 1, v->first, &v->left, off);
 }
 
@@ -304,8 +306,10 @@ static int load_edge(struct tree_load *l)
 	uint32_t eoff;
 	int rc = tree_edge(t, true, &l->path);
 
-	if (rc || !l->path.height)
+	if (rc)
 		return rc;
+	if (!l->path.height)
+		return 0;
 	uint32_t n = leaf_count(leaf);
 
 	l->root_prev = tree_prev_for(t, l->path.at[l->path.height - 1].off);
@@ -451,8 +455,10 @@ static int level_unopened(struct tree_load *l, unsigned int level, bool *done)
 	const struct path_step *at = &l->path.at[level];
 	int rc = inner_swap(t->view->w, at->page, at->off, at->page->n, only, done);
 
-	if (rc || *done)
+	if (rc)
 		return rc;
+	if (*done)
+		return 0;
 	return level_open(l, level, only);
 }
 
@@ -468,13 +474,17 @@ static int level_end(struct tree_load *l, unsigned int level, bool *done)
 	if (!v->open) {
 		int rc = level_unopened(l, level, done);
 
-		if (rc || *done)
+		if (rc)
 			return rc;
+		if (*done)
+			return 0;
 	}
 	int rc = load_level_write(l, level, v->written == 0, &off);
 
-	if (rc || v->written == 1)
+	if (rc)
 		return rc;
+	if (v->written == 1)
+		return 0;
 	return load_level_add(l, level + 1, v->first, &v->left, off);
 }
 

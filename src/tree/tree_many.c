@@ -162,8 +162,10 @@ int tree_get_many(const struct tree *t, struct lookup *l, unsigned int n)
 	assert(n <= TREE_MANY);
 	for (unsigned int i = 0; i < n; i++)
 		l[i].found = false;
-	if (rc || !root)
+	if (rc)
 		return rc;
+	if (!root)
+		return 0;
 	for (unsigned int i = 0; i < n; i++) {
 		m[i].look.page = root;
 		m[i].look.off = at;
@@ -258,8 +260,10 @@ int tree_places(const struct tree *t, struct put_place *p, unsigned int n)
 	assert(t->view->w);
 	for (unsigned int i = 0; i < n; i++)
 		place_begin(&p[i], t->view->w->installs, root, at);
-	if (rc || !root)
+	if (rc)
 		return rc;
+	if (!root)
+		return 0;
 	for (unsigned int level = root->level; level; level--) {
 		rc = places_down(t, p, n, level);
 		if (rc)

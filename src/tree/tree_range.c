@@ -80,8 +80,10 @@ static int cut_leaf(struct range_cut *c, struct path *path, bool left, bool righ
 	if (right && c->to)
 		rc = leaf_place(&path->leaf, t->order, c->to, &end, &unused);
 	*cut = !rc && first < end;
-	if (rc || !*cut)
+	if (rc)
 		return rc;
+	if (!*cut)
+		return 0;
 	if (end - first > TOMBSTONES) {
 		c->removed += end - first;
 		return tree_leaf_without(t, path, first, end);
@@ -138,8 +140,10 @@ static int cut_step(struct range_cut *c, struct path *a, struct path *b, bool *c
 	if (rc)
 		return rc;
 	rc = down_to(t, c->to, true, b);
-	if (rc || !a->height)
+	if (rc)
 		return rc;
+	if (!a->height)
+		return 0;
 	for (unsigned int level = a->height - 1; level; level--) {
 		/* Kids [first, end) lie in the range. */
 		uint32_t first = 0;
@@ -263,8 +267,10 @@ int tree_range_db(const struct tree *t, const struct probe *from, const struct p
 				return 0;
 			}
 		}
-		if (rc || last)
+		if (rc)
 			return rc;
+		if (last)
+			return 0;
 		rc = tree_step(t, &path, true, &moved);
 		if (rc)
 			return rc;

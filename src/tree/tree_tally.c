@@ -59,8 +59,10 @@ static int tally_read(const struct tree *t, const uint8_t *key, uint32_t klen, u
 	int rc = tree_get(t->tallies, key, klen, &it, &found);
 
 	*values = 0;
-	if (rc || !found)
+	if (rc)
 		return rc;
+	if (!found)
+		return 0;
 	if (it.vlen != sizeof *values || it.flags != FMT_ENTRY_TALLY)
 		return err_corrupt(t->tallies->root, "a tally of %u bytes, flags 0x%x", it.vlen,
 		                   it.flags);
@@ -213,8 +215,10 @@ int tree_tally_count(struct tree *t, const uint8_t *key, uint32_t klen, bool one
 	struct tree_tally *tally;
 	int rc = tally_load(t, key, klen, &tally);
 
-	if (rc || !tally->values)
+	if (rc)
 		return rc;
+	if (!tally->values)
+		return 0;
 	if (one_more)
 		tally->values++;
 	else
@@ -253,8 +257,12 @@ int tree_tally_note(struct tree *t, const uint8_t *key, uint32_t klen)
 	struct tree_noted *noted;
 	int rc = tally_load(t, key, klen, &tally);
 
-	if (rc || tally->values || tally->noted)
+	if (rc)
 		return rc;
+	if (tally->values)
+		return 0;
+	if (tally->noted)
+		return 0;
 	rc = array_room(&s->noted, s->nnoted, &s->noted_room, sizeof(struct tree_noted *));
 	if (rc)
 		return rc;
@@ -291,8 +299,10 @@ static int noted_count(const struct tree_noted *noted)
 		return 0;
 	to.edge = PROBE_AFTER;
 	rc = tree_count(t, &from, &to, &n);
-	if (rc || n < 2)
+	if (rc)
 		return rc;
+	if (n < 2)
+		return 0;
 	tally->values = n;
 	owe(t, tally);
 	return 0;
@@ -396,8 +406,10 @@ int tree_tally_cut(struct tree *t, const struct probe *from, const struct probe 
 		struct tree_tally *tally;
 
 		rc = tally_load(t, from->key, from->klen, &tally);
-		if (rc || !tally->values)
+		if (rc)
 			return rc;
+		if (!tally->values)
+			return 0;
 		*values = tally->values;
 		tally->values = 0;
 		owe(t, tally);
@@ -430,7 +442,9 @@ int tree_tally_clear(struct tree *t, bool forget)
 		free(s->noted[i]);
 		s->noted[i] = s->noted[--s->nnoted];
 	}
-	if (!t->tallies || (!t->tallies->root && s->nnoted == before))
+	if (!t->tallies)
+		return 0;
+	if (!t->tallies->root && s->nnoted == before)
 		return 0;
 	int rc = tallies_leave(t, false);
 

@@ -98,8 +98,10 @@ static int edge_verify(const struct tree *t, const struct path *p, uint32_t rank
 	bool some;
 	int rc = bound_of(t, p, last, &bound, &some);
 
-	if (rc || !some)
+	if (rc)
 		return rc;
+	if (!some)
+		return 0;
 	rc = leaf_at(&p->leaf, rank, &eoff);
 	if (rc)
 		return rc;

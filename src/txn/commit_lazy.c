@@ -361,8 +361,10 @@ static int kept_give(struct kept *k)
 	struct share_interval *iv = &store->share->interval;
 	int rc = kept_each(k, kept_count);
 
-	if (rc || !k->n)
+	if (rc)
 		return rc;
+	if (!k->n)
+		return 0;
 	k->coarse = limbo_reserve(&store->space.limbo, k->n + 1) != 0;
 	if (k->coarse)
 		rc = limbo_reserve(&store->space.limbo, 2);

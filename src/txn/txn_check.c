@@ -1,6 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * txn_check.c - whether a transaction can be used, and why not. See txn_check.h
+ *
+ * The common question is answered inline, by one condition. What is here comes after a no: it finds
+ * out which of the reasons it is, because each asks something else of the program.
+ *
+ *   the process is a forked child       open the store again: locks and mappings are the parent's
+ *   a nested transaction runs           end that one first
+ *   an earlier call failed half way     abort it: its pages may be half changed
+ *   it was reset                        renew it
+ *   its snapshot was given up           it was older than the store allows; begin a new one
+ *
+ * A value that a put has reserved and the program fills later is settled here as well, at the next
+ * call in the transaction: from then on its bytes are those that the entry has.
  */
 #include "txn/txn_check.h"
 
