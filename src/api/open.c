@@ -9,6 +9,11 @@
  *   5 for a writer: free space, scratch memory                                 open_writer.c
  *   6 the open lock is given up: from here on others may open it
  *
+ * The order is that of who may see what. The lock file comes before the data file, so that two who
+ * create a store do it one after the other. Recovery comes before the share, because those who join
+ * take the share's word for the newest commit. The open lock is held from the first step to the
+ * last, and by a close, so nobody meets a store that is half open or half closed.
+ *
  * Each part of the handle is safe to close before it was opened, so one function undoes all of it
  * (store_free), wherever opening failed. A file that was made by a failed open is removed again.
  * Closing is in open_close.c.

@@ -6,6 +6,15 @@
  * damaged. So each length is read once (once) and bounded before it is used; what then comes out
  * may be wrong, and never lies outside the page.
  *
+ *   header | heads | kids | offsets | separators, in any order | padding
+ *            8 each  8 each 2 each    lengths, key, duplicate
+ *            n       n + 1  n         n
+ *
+ * A search reads heads first: each is the first bytes of a separator behind the prefix that all of
+ * the page have, as a number that compares as the bytes do. So most steps compare numbers that lie
+ * side by side, and only equal heads lead to a separator. Kids are the only words that change in a
+ * page that was committed, and only one at a time.
+ *
  * A page is written in three ways. From its parts, when many kids change (inner_build). As a copy
  * with one kid changed (inner_copy), when it has no place for one more pending kid. And as a copy
  * with one kid more (inner_insert), after most splits: heads, kids and offsets are opened at one
