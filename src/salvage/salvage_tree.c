@@ -76,13 +76,28 @@ static void leaf_give(struct salvage *s, size_t db, uint64_t off, bool sound,
 		entry_give(s, db, off, &leaf->entries[i], bounds);
 }
 
-/* separator_at - separator i of an inner page. False when it does not lie there. item points into
- * the mapping. A checksum that holds does not make offsets true, so they are bounded. */
-static bool separator_at(const struct salvage *s, uint64_t page, uint32_t i,
-                         struct check_item *item)
+/* inner_head - the header of the sound inner page at off. It is read once, and bounded as it was
+ * read: another process may write the file after the page was found sound. False: it is no such
+ * page any more. */
+static bool inner_head(const struct salvage *s, uint64_t off, struct fmt_page *head)
+{
+	memcpy(head, salvage_head(s, off), sizeof *head);
+	if (head->type != FMT_INNER || head->level == 0)
+		return false;
+	if (head->offs < FMT_INNER_HEADS + 16u * head->n + FMT_WORD)
+		return false;
+	if (head->end > s->page_size)
+		return false;
+	return head->offs + 2u * head->n <= head->end;
+}
+
+/* separator_at - separator i of an inner page that has this header. False when it does not lie
+ * there. item points into the mapping. A checksum that holds does not make offsets true, so they
+ * are bounded. */
+static bool separator_at(const struct salvage *s, uint64_t page, const struct fmt_page *head,
+                         uint32_t i, struct check_item *item)
 {
 	const uint8_t *p = s->base + page;
-	const struct fmt_page *head = salvage_head(s, page);
 	const uint32_t off = get16(p + head->offs + 2 * i);
 	const uint8_t *key = p + off + FMT_SEP_SIZE;
 	uint32_t klen;
@@ -106,11 +121,11 @@ static bool separator_at(const struct salvage *s, uint64_t page, uint32_t i,
 	return off + FMT_SEP_SIZE + klen + item->dlen <= head->end;
 }
 
-/* kid_of - kid i of the sound inner page at off, behind its heads. The words of kids are not
- * covered by the page's checksum: what they name is judged when it is reached. */
-static uint64_t kid_of(const struct salvage *s, uint64_t off, uint32_t i)
+/* kid_of - kid i of the inner page at off that has this header, behind its heads. The words of kids
+ * are not covered by the page's checksum: what they name is judged when it is reached. */
+static uint64_t kid_of(const struct salvage *s, uint64_t off, const struct fmt_page *head,
+                       uint32_t i)
 {
-	const struct fmt_page *head = salvage_head(s, off);
 	const uint32_t kids = FMT_INNER_HEADS + 8u * head->n;
 
 	assert(i <= head->n);
@@ -125,16 +140,20 @@ static void page_walk(struct salvage *s, size_t db, uint64_t off, int level,
 static void inner_walk(struct salvage *s, size_t db, uint64_t off,
                        const struct check_bounds *bounds)
 {
-	const struct fmt_page *head = salvage_head(s, off);
+	struct fmt_page head;
 
-	for (uint32_t i = 0; i <= head->n && !s->rc; i++) {
+	if (!inner_head(s, off, &head)) {
+		salvage_lost(s, &s->dbs[db], "inner page 0x%lx: it changed while it was read", off);
+		return;
+	}
+	for (uint32_t i = 0; i <= head.n && !s->rc; i++) {
 		struct check_bounds kid = *bounds;
 
 		if (i > 0)
-			kid.has_low = separator_at(s, off, i - 1, &kid.low);
-		if (i < head->n)
-			kid.has_high = separator_at(s, off, i, &kid.high);
-		page_walk(s, db, kid_of(s, off, i), head->level - 1, &kid);
+			kid.has_low = separator_at(s, off, &head, i - 1, &kid.low);
+		if (i < head.n)
+			kid.has_high = separator_at(s, off, &head, i, &kid.high);
+		page_walk(s, db, kid_of(s, off, &head, i), head.level - 1, &kid);
 	}
 }
 
@@ -276,10 +295,12 @@ static bool has_catalog(struct salvage *s, uint64_t off, int level);
 /* inner_catalog - has_catalog, of a sound inner page. */
 static bool inner_catalog(struct salvage *s, uint64_t off)
 {
-	const struct fmt_page *head = salvage_head(s, off);
+	struct fmt_page head;
 
-	for (uint32_t i = 0; i <= head->n; i++)
-		if (has_catalog(s, kid_of(s, off, i), head->level - 1))
+	if (!inner_head(s, off, &head))
+		return false;
+	for (uint32_t i = 0; i <= head.n; i++)
+		if (has_catalog(s, kid_of(s, off, &head, i), head.level - 1))
 			return true;
 	return false;
 }
