@@ -231,10 +231,10 @@ struct daxkv_options {
  * use, or a reader shows an unclean file). */
 int daxkv_open(const char *path, const struct daxkv_options *options, struct daxkv_store **store);
 
-/* daxkv_close - close the store and free the handle, its database handles included. The last user
- * makes everything durable in place, so that nothing is left to recover, and cuts free space off
- * the end of a store that was written to. It waits for another process that is opening or closing
- * the store, 3 seconds at most or wait_ms, and leaves the rest to the next opening's recovery then.
+/* daxkv_close - close the store and free the handle, its database handles included. One that has
+ * written makes all durable in place, so that nothing is left to recover, and the last user cuts
+ * free space off the end of a store that was written to. It waits for a process that is opening or
+ * closing the store, 3 seconds at most or wait_ms, and leaves the rest to the next user then.
  * NULL does nothing. Errors: BUSY when a transaction runs: nothing was done. After any other
  * (PANIC, errno) the handle is gone all the same, and what was committed is durable. */
 int daxkv_close(struct daxkv_store *store);

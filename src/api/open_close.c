@@ -2,8 +2,8 @@
 /*
  * open_close.c - closing a store, and what makes it durable in place. See daxkv.h and open.h
  *
- * The last user leaves the store clean, with the free end of the file cut off: the next open has
- * nothing to recover. Others just leave. A commit is durable without any of this.
+ * A handle that has written leaves the store clean: the next open has nothing to recover. The last
+ * user cuts the free end of the file off, too. A commit is durable without any of this.
  *
  *   close_it   transactions are refused -> the open lock -> alone? -> close_clean
  *                -> threads' tables -> store_free
@@ -93,8 +93,10 @@ static int close_clean(struct daxkv_store *store)
 	return rc;
 }
 
-/* close_sync - what is lazy does not outlive the handle of one that can sync it; where another one
- * writes, that one's. */
+/* close_sync - what is lazy does not outlive the handle of one that can sync it, and what was
+ * committed is left in place, marked clean. The last to leave may be a reader, who cannot do
+ * either, and the next to come may be one, too: it would recover for itself, and keep writers out.
+ * Where another one writes, that one does it. */
 static int close_sync(struct daxkv_store *store)
 {
 	struct err_saved before;
@@ -109,8 +111,7 @@ static int close_sync(struct daxkv_store *store)
 	}
 	if (rc)
 		return rc;
-	if (store_lazy(store))
-		rc = commit_sync(store);
+	rc = commit_checkpoint(store);
 	daxkv_txn_abort(txn);
 	return rc;
 }
@@ -140,9 +141,13 @@ static int close_it(struct daxkv_store *store)
 	if (!rc && !store->read_only)
 		rc = lock_enter(&store->lock, &alone);
 	/* not recovered: nobody has written */
-	if (!rc && alone && store->share->recovered && !store->share->panic &&
-	    !store->external_lock)
-		rc = close_clean(store);
+	if (!rc && !store->read_only && store->share->recovered && !store->share->panic &&
+	    !store->external_lock) {
+		if (alone)
+			rc = close_clean(store);
+		else if (store->commits)
+			rc = close_sync(store);
+	}
 	txn_close_tables(store);
 	store_free(store);
 	return rc;
