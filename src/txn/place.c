@@ -209,7 +209,7 @@ int place_keep(struct daxkv_cursor *c, const uint8_t *key, uint32_t klen, const 
 static int saved_entry(const struct daxkv_cursor *c, struct item *it)
 {
 	for (unsigned int i = 0; i < CURSOR_MARKS && !c->ordered; i++)
-		if (c->mark[i].eoff && place_at_mark(c, &c->mark[i]))
+		if (place_at_mark(c, &c->mark[i]) && c->mark[i].eoff)
 			return leaf_item(&c->path.leaf, c->mark[i].eoff, it);
 	return place_entry(c, it);
 }

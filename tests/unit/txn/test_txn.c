@@ -53,6 +53,23 @@ static void numbers_count_commits(void **state)
 	store_done(store);
 }
 
+/* A reset transaction does not run: the store can be closed. */
+static void closing_ends_what_was_reset(void **state)
+{
+	struct daxkv_store *store = store_new("e", 512);
+	struct daxkv_cursor *cursor;
+	struct daxkv_txn *txn;
+	(void)state;
+	put_one(store, "a", "1");
+	txn = begin_reading(store);
+	OK(daxkv_cursor_open(txn, DAXKV_MAIN, &cursor));
+	OK(daxkv_cursor_get(cursor, NULL, NULL, DAXKV_FIRST));
+	daxkv_txn_reset(txn);
+	store_done(store);
+	assert_int_equal(daxkv_cursor_get(cursor, NULL, NULL, DAXKV_FIRST), DAXKV_BAD_TXN);
+	daxkv_cursor_close(cursor);
+}
+
 static void reset_gives_the_snapshot_up(void **state)
 {
 	struct daxkv_store *store = store_new("t", 4096);
@@ -537,6 +554,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(begin_what_makes_no_sense),
 	    TEST(numbers_count_commits),
+	    TEST(closing_ends_what_was_reset),
 	    TEST(reset_gives_the_snapshot_up),
 	    TEST(readers_up_to_the_maximum),
 	    TEST(reader_writes_nothing),
