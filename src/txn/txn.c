@@ -173,10 +173,8 @@ int txn_open_tables(struct daxkv_store *store)
 void txn_close_tables(struct daxkv_store *store)
 {
 	pthread_key_delete(store->thread_txn);
-	while (store->read_txns) { /* idle ones: kept for their threads, or reset, with cursors */
-		place_end_all(store->read_txns);
+	while (store->read_txns) /* idle ones: kept for their threads, or reset */
 		read_txn_free(store->read_txns);
-	}
 	while (store->idle_txns) {
 		struct daxkv_txn *txn = store->idle_txns;
 

@@ -11,8 +11,10 @@
 # replaces meanwhile. BYTES (4294967296) is what backup's values have together, ENTRIES (1000000)
 # how many compact has, KILLS (200) how many kills.
 set -eu
+. "$(dirname "$0")/../../scripts/usage.sh"
+usage_asked "$@"
 case ${1:-} in
--*) sed -n '/^# usage/,/^# how many/s/^# \{0,1\}//p' "$0" && exit 2 ;;
+-*) usage_wrong "unknown option '$1'" ;;
 esac
 KV=${KV:-$PWD/build/kv}
 BYTES=${BYTES:-4294967296}
