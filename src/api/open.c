@@ -150,8 +150,10 @@ static int share_open(struct daxkv_store *store, const struct daxkv_options *o, 
 	store->copied = !store->share->writable && map_on_layers(&store->map);
 	store->follows = store->external_lock || store->copied;
 	store->share->writable |= !store->read_only;
-	/* else the first who writes does it: reading needs no flush */
-	store->share->recovered |= store->made_sure;
+	/* Else the first who writes does it: reading needs no flush. What lazy commits left is the
+	 * share's, which recovery of the file did not look at [L5]. */
+	if (!store->left)
+		store->share->recovered |= store->made_sure;
 	store->map.committed = &store->share->size;
 	store->lock.writer = &store->writer_thread;
 	lazy_options(store, o);

@@ -295,7 +295,7 @@ static void an_old_reader_keeps_its_snapshot_over_syncs(void **state)
 	OK(daxkv_close(store));
 }
 
-/* ---- a writer that dies between two words of a lazy commit, beside another process ------------
+/* ---- a writer that dies between two words of a lazy commit ------------------------------------
  */
 
 #define SPREAD 8u /* keys of each transaction, in leaves of their own */
@@ -416,6 +416,37 @@ static void a_writer_that_dies_between_two_words_is_whole(void **state)
 	assert_true(words > 2);
 }
 
+/* The same when nobody else has the store open: the next one finds an interval behind a sync, whose
+ * record recovery stores once more. The words of the commit come after that. */
+static void a_writer_that_dies_alone_between_two_words_is_whole(void **state)
+{
+	unsigned int words = 0;
+	int status = 1;
+	(void)state;
+
+	for (; status; words++) {
+		const pid_t pid = fork();
+
+		if (pid == 0) {
+			(void)spread_store("alone");
+			dies_in_a_commit("alone", words);
+			_exit(0);
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_true(WIFEXITED(status) && WEXITSTATUS(status) < 2);
+		struct daxkv_store *store = store_open("alone", FILE_MODE);
+
+		assert_true(spread_round(store) >= ROUNDS);
+		OK(put_in(store, 0, 77, 1));
+		assert_true(spread_round(store) >= ROUNDS + !status);
+		OK(daxkv_check(store, NULL, NULL, NULL));
+		OK(daxkv_sync(store));
+		OK(daxkv_close(store));
+		unlink(scratch_path("alone"));
+	}
+	assert_true(words > 2);
+}
+
 static void persistent_memory_is_always_durable(void **state)
 {
 	struct daxkv_store *store = store_new("pmem", 4096);
@@ -444,6 +475,7 @@ int main(void)
 	    cmocka_unit_test(a_sync_inside_a_transaction_is_of_those_before),
 	    cmocka_unit_test(an_old_reader_keeps_its_snapshot_over_syncs),
 	    cmocka_unit_test(a_writer_that_dies_between_two_words_is_whole),
+	    cmocka_unit_test(a_writer_that_dies_alone_between_two_words_is_whole),
 	    cmocka_unit_test(persistent_memory_is_always_durable),
 	};
 
