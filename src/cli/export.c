@@ -14,6 +14,7 @@
 #include "bytes.h"
 #include "call_store.h"
 #include "lmdb.h"
+#include "progress.h"
 
 #define BATCH_ENTRIES 10000u
 #define MAP_SPARE     ((uint64_t)64 << 20)
@@ -28,7 +29,7 @@ struct export
 	struct lmdb lmdb;
 	MDB_txn *txn;
 	MDB_dbi dbi;
-	uint64_t entries, total, pending;
+	uint64_t total, pending;
 };
 
 /* The order of arrival: LMDB asks with what is put first. */
@@ -86,7 +87,7 @@ static int export_put(struct export *ex, const struct daxkv_val *key, const stru
 		         bytes_text(key, text, sizeof text));
 		return lmdb_fail(ex->call, &ex->lmdb, rc, what);
 	}
-	progress_show(++ex->entries, ex->total, false);
+	progress_add(1);
 	if (++ex->pending < BATCH_ENTRIES)
 		return EXIT_OK;
 	ex->pending = 0;
@@ -155,6 +156,7 @@ static int export_database(struct export *ex, const struct daxkv_val *name)
 	if (err != 0)
 		return call_fail(call, err, "cannot read the store");
 	ex->total += st.entries;
+	progress_total(ex->total);
 	if (name != NULL && (text = strndup(name->data, name->size)) == NULL)
 		return call_fail_sys(call, ENOMEM, "cannot read the store");
 	status = export_entries(ex, text, flags);
@@ -186,7 +188,7 @@ static int export_all(struct export *ex)
 		free(kept);
 		kept = copy;
 		name.data = kept;
-		ex->total--; /* an entry of the main database that is none */
+		progress_total(--ex->total); /* an entry of the main database that is none */
 		status = export_database(ex, &name);
 		if (status == EXIT_OK)
 			status = store_next_db(ex->call);
@@ -247,10 +249,13 @@ int run_export(struct call *call)
 		status =
 		    lmdb_open(call, &ex.lmdb, call->operands[0], MDB_NOSYNC | MDB_NOLOCK, mapsize);
 	}
+	const bool begun = progress_begin(call, "entries", 0);
+
 	if (status == EXIT_OK)
 		status = export_all(&ex);
-	if (status == EXIT_OK)
-		progress_show(ex.entries, ex.total, true);
+	if (begun && status == EXIT_OK)
+		progress_stays();
+	progress_end(begun);
 	if (ex.txn != NULL)
 		ex.lmdb.mdb_txn_abort(ex.txn);
 	lmdb_end(&ex.lmdb);

@@ -14,6 +14,7 @@
 #include "bytes.h"
 #include "call_store.h"
 #include "lmdb.h"
+#include "progress.h"
 
 #define BATCH_ENTRIES 10000u
 #define BATCH_BYTES   (16u << 20)
@@ -22,7 +23,7 @@ struct import {
 	struct call *call;
 	struct lmdb lmdb;
 	MDB_txn *txn;
-	uint64_t entries, total, pending, bytes;
+	uint64_t total, pending, bytes;
 	struct arrival arrival;
 };
 
@@ -116,7 +117,7 @@ static int import_put(struct import *im, const MDB_val *key, const MDB_val *data
 		return call_fail(im->call, err, what);
 	}
 	im->bytes += k.size + v.size;
-	progress_show(++im->entries, im->total, false);
+	progress_add(1);
 	if (++im->pending < BATCH_ENTRIES && im->bytes < BATCH_BYTES)
 		return EXIT_OK;
 	im->pending = im->bytes = 0;
@@ -177,6 +178,7 @@ static int import_database(struct import *im, MDB_dbi dbi, const char *name)
 	if (!(flags & MDB_DUPSORT)) /* LMDB keeps flags that say nothing */
 		flags &= ~(unsigned int)(MDB_DUPFIXED | MDB_INTEGERDUP | MDB_REVERSEDUP);
 	im->total += st.ms_entries;
+	progress_total(im->total);
 	status = own_flags(im, dbi, &flags);
 	return status == EXIT_OK ? import_entries(im, dbi, name, flags) : status;
 }
@@ -198,7 +200,7 @@ static int copy_named(struct import *im, MDB_dbi main_dbi)
 
 		if (!is_database(im, &key, &name, &dbi))
 			continue;
-		im->total--; /* an entry of the main database that is none */
+		progress_total(--im->total); /* an entry of the main database that is none */
 		status = import_database(im, dbi, name);
 		im->lmdb.mdb_dbi_close(im->lmdb.env, dbi);
 		free(name);
@@ -221,8 +223,6 @@ static int import_all(struct import *im)
 	status = import_database(im, dbi, NULL);
 	if (status == EXIT_OK)
 		status = copy_named(im, dbi);
-	if (status == EXIT_OK)
-		progress_show(im->entries, im->total, true);
 	return status;
 }
 
@@ -246,11 +246,15 @@ int run_import(struct call *call)
 		call->half = true;
 	}
 	const bool lazy = status == EXIT_OK && store_lazy(call);
+	const bool begun = progress_begin(call, "entries", 0);
 
 	if (status == EXIT_OK)
 		status = import_all(&im);
 	if (status == EXIT_OK && lazy)
 		status = store_sync(call);
+	if (begun && status == EXIT_OK)
+		progress_stays();
+	progress_end(begun);
 	if (im.txn != NULL)
 		im.lmdb.mdb_txn_abort(im.txn);
 	lmdb_end(&im.lmdb);

@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define LIBRARY    "liblmdb.so.0"
@@ -154,16 +153,4 @@ void lmdb_end(struct lmdb *lmdb)
 	if (lmdb->library != NULL)
 		dlclose(lmdb->library);
 	*lmdb = (struct lmdb){.library = NULL};
-}
-
-void progress_show(uint64_t entries, uint64_t total, bool end)
-{
-	static time_t last;
-	time_t now = time(NULL);
-
-	if (!isatty(STDERR_FILENO) || (!end && now == last))
-		return;
-	last = now;
-	fprintf(stderr, "\r%llu of %llu entries%s", (unsigned long long)entries,
-	        (unsigned long long)total, end ? "\n" : "");
 }

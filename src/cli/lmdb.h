@@ -47,8 +47,4 @@ void lmdb_end(struct lmdb *lmdb);
 /* lmdb_fail - print what failed with LMDB's text; returns an exit status. */
 int lmdb_fail(const struct call *call, const struct lmdb *lmdb, int rc, const char *what);
 
-/* progress_show - on a terminal: how many entries of which total were moved, about once a second;
- * with end always, and a new line. */
-void progress_show(uint64_t entries, uint64_t total, bool end);
-
 #endif

@@ -13,12 +13,12 @@
 #include "bytes.h"
 #include "call_store.h"
 #include "load.h"
+#include "progress.h"
 
 #define BATCH_ENTRIES 100000u
 #define BATCH_BYTES   (16u << 20)
-#define BATCH_SECONDS 0.1
+#define BATCH_MS      100
 #define BATCH_STEP    1000u /* entries: so often it is looked whether the batch shall end */
-#define SHOW_SECONDS  0.2
 
 /* durable - how many entries of those that were committed are, now. BUSY: in a transaction, where
  * all are. */
@@ -109,27 +109,6 @@ int load_bad_line(const struct load *load, const struct load_input *input, const
 
 /* ---- batches --------------------------------------------------------------------------------- */
 
-static double seconds_since(const struct timespec *then, struct timespec *now)
-{
-	clock_gettime(CLOCK_MONOTONIC, now);
-	return (double)(now->tv_sec - then->tv_sec) + (double)(now->tv_nsec - then->tv_nsec) / 1e9;
-}
-
-/* show_progress - one line, overwritten again and again; last: it stays. */
-static void show_progress(struct load *load, bool last)
-{
-	struct timespec now;
-	double seconds;
-
-	if (!load->progress || (!last && seconds_since(&load->shown, &now) < SHOW_SECONDS))
-		return;
-	seconds = seconds_since(&load->start, &now);
-	load->shown = now;
-	fprintf(stderr, "\r%" PRIu64 " entries, %.1f MiB, %.0f entries/s  %s", load->committed,
-	        (double)load->committed_bytes / (1 << 20),
-	        seconds > 0 ? (double)load->committed / seconds : 0.0, last ? "\n" : "");
-}
-
 /* database_select - open the database that the entries are for, in the running transaction. */
 static int database_select(struct load *load)
 {
@@ -206,10 +185,10 @@ static int store_gathered(struct load *load)
 static int committed(struct load *load, uint64_t n, uint64_t bytes)
 {
 	load->committed += n;
-	load->committed_bytes += bytes;
 	load->entries -= n;
 	load->bytes -= bytes;
-	show_progress(load, false);
+	progress_add(n);
+	progress_add_bytes(bytes);
 	if (!load->call->opt.ack || n == 0)
 		return EXIT_OK;
 	printf("%" PRIu64 "\n", load->committed);
@@ -289,19 +268,17 @@ static bool waits(const struct load *load)
  * it have waited, or would have to wait for more input. */
 static bool due(struct load *load)
 {
-	struct timespec now;
-
 	if (load->entries >= load->batch_entries || load->bytes >= load->batch_bytes)
 		return true;
 	if (load->call->opt.batch != 0 || load->entries % BATCH_STEP != 0)
 		return false;
-	return seconds_since(&load->began, &now) >= BATCH_SECONDS || waits(load);
+	return store_now_ms() - load->began >= BATCH_MS || waits(load);
 }
 
 int load_added(struct load *load, uint64_t size)
 {
 	if (load->entries == 0)
-		clock_gettime(CLOCK_MONOTONIC, &load->began);
+		load->began = store_now_ms();
 	load->entries++;
 	load->bytes += size;
 	if (!due(load))
@@ -461,6 +438,7 @@ static int load_all(struct load *load, struct load_input *input, enum load_forma
 {
 	struct call *call = load->call;
 	int status = store_open_or_make(call);
+	bool begun;
 
 	if (status == EXIT_OK && format != FORMAT_MDB) { /* a dump names its databases */
 		status = load_database(load, NULL, call->opt.db_flags);
@@ -475,7 +453,8 @@ static int load_all(struct load *load, struct load_input *input, enum load_forma
 	if (status != EXIT_OK)
 		return status;
 	load->lazy = !call->opt.ack && store_lazy(call);
-	clock_gettime(CLOCK_MONOTONIC, &load->start);
+	begun = call->opt.ack ? progress_begin_beside_output(call, "entries")
+	                      : progress_begin(call, "entries", 0);
 	if (format == FORMAT_DIR)
 		status = load_dir(load, call->operands[0]);
 	else if (format == FORMAT_MDB)
@@ -486,7 +465,9 @@ static int load_all(struct load *load, struct load_input *input, enum load_forma
 		status = load_commit(load);
 	if (status == EXIT_OK && load->lazy)
 		status = store_sync(call);
-	show_progress(load, true);
+	if (begun)
+		progress_stays();
+	progress_end(begun);
 	return status;
 }
 
@@ -496,7 +477,6 @@ int run_load(struct call *call)
 	    .call = call,
 	    .batch_entries = call->opt.batch != 0 ? call->opt.batch : BATCH_ENTRIES,
 	    .batch_bytes = call->opt.batch != 0 ? UINT64_MAX : BATCH_BYTES,
-	    .progress = isatty(STDERR_FILENO) == 1,
 	    .fd = -1,
 	};
 	struct load_input input;

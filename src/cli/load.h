@@ -16,7 +16,6 @@
 #define DAXKV_CLI_LOAD_H
 
 #include <stdio.h>
-#include <time.h>
 
 #include "cli.h"
 
@@ -37,14 +36,14 @@ struct load {
 	unsigned int db_flags;               /* it is made with */
 	uint64_t batch_entries, batch_bytes; /* limits of a transaction */
 	uint64_t entries, bytes;             /* in the running transaction, or gathered for it */
-	uint64_t committed, committed_bytes; /* by this call */
+	uint64_t committed;                  /* by this call */
 	bool lazy;                           /* they wait for a sync */
-	bool progress, started;              /* started: a database was chosen */
+	bool started;                        /* a database was chosen */
 	bool by_parts; /* what was gathered is stored when it is much, in a transaction that goes on
 	                */
-	const struct load_input *input;      /* NULL: a directory */
-	int fd;                              /* of the input; -1: a directory */
-	struct timespec start, shown, began; /* began: the batch */
+	const struct load_input *input; /* NULL: a directory */
+	int fd;                         /* of the input; -1: a directory */
+	int64_t began;                  /* the batch, by store_now_ms */
 };
 
 struct load_input { /* lines of text */

@@ -16,10 +16,10 @@
 #define SHOW_MS  200
 
 static struct {
-	bool running, ending, shown;
+	bool running, ending, shown, stays;
 	const struct call *call;
 	const char *what;
-	uint64_t total, done; /* atomic */
+	uint64_t total, done, bytes; /* atomic */
 	int64_t from;
 	pthread_t thread;
 	pthread_mutex_t mutex; /* of ending */
@@ -30,6 +30,7 @@ static void show(void)
 {
 	uint64_t done = __atomic_load_n(&progress.done, __ATOMIC_RELAXED);
 	uint64_t total = __atomic_load_n(&progress.total, __ATOMIC_RELAXED);
+	uint64_t bytes = __atomic_load_n(&progress.bytes, __ATOMIC_RELAXED);
 	double seconds = (double)(store_now_ms() - progress.from) / 1000;
 
 	fprintf(stderr, "\rkv %s: %.0f s", progress.call->command->name, seconds);
@@ -40,6 +41,10 @@ static void show(void)
 		fprintf(stderr, " %s", progress.what);
 		if (total >= done)
 			fprintf(stderr, ", %.0f %%", 100 * (double)done / (double)total);
+		if (bytes > 0)
+			fprintf(stderr, ", %.1f MiB", (double)bytes / (1 << 20));
+		if (bytes > 0 && seconds > 0)
+			fprintf(stderr, ", %.0f %s/s", (double)done / seconds, progress.what);
 	}
 	fputs("\033[K", stderr); /* nothing is left of a longer line */
 	fflush(stderr);
@@ -79,8 +84,8 @@ bool progress_begin(const struct call *call, const char *what, uint64_t total)
 	progress.call = call;
 	progress.what = what;
 	progress.total = total;
-	progress.done = 0;
-	progress.ending = progress.shown = false;
+	progress.done = progress.bytes = 0;
+	progress.ending = progress.shown = progress.stays = false;
 	progress.from = store_now_ms();
 	pthread_mutex_init(&progress.mutex, NULL);
 	pthread_condattr_init(&attr);
@@ -109,6 +114,16 @@ void progress_add(uint64_t n)
 	__atomic_fetch_add(&progress.done, n, __ATOMIC_RELAXED);
 }
 
+void progress_add_bytes(uint64_t bytes)
+{
+	__atomic_fetch_add(&progress.bytes, bytes, __ATOMIC_RELAXED);
+}
+
+void progress_stays(void)
+{
+	progress.stays = true;
+}
+
 void progress_clear(void)
 {
 	if (!progress.running)
@@ -132,6 +147,10 @@ void progress_end(bool begun)
 	pthread_cond_destroy(&progress.end);
 	pthread_mutex_destroy(&progress.mutex);
 	progress.running = false;
-	if (progress.shown)
+	if (progress.stays)
+		show();
+	if (progress.stays)
+		fputs("\n", stderr);
+	else if (progress.shown)
 		fputs("\r\033[K", stderr);
 }

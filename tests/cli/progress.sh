@@ -21,6 +21,25 @@ if command -v script >/dev/null; then
 	t "the line is gone in the end" grep -q "$(printf '\r\033\\[K$')" typescript
 	quick() { on_terminal "$KV check s.kv >/dev/null" && ! grep -q 'kv check: ' typescript; }
 	t "nothing of what is quick" quick
+	stays() { # COMMAND PATTERN: the last line, with its newline, however quick the command is
+		on_terminal "$KV $1 >/dev/null" &&
+			tr -d '\r' <typescript | grep -q "kv $2$(printf '\033\\[K$')" && return 0
+		cat -v typescript
+		return 1
+	}
+	kv scan s.kv >s.tsv
+	t "what was loaded stays" stays 'load t.kv s.tsv' \
+		'load: [0-9]* s, 20000 entries, [0-9.]* MiB, [0-9][0-9]* entries/s'
+	t "also beside numbers on the output" stays 'load u.kv s.tsv --ack' \
+		'load: .* 20000 entries,.*'
+	if kv export s.kv lmdb.mdb >log 2>&1; then
+		t "what was exported" stays 'export s.kv other.mdb' \
+			'export: [0-9]* s, 20000 of 20000 entries, 100 %'
+		t "what was imported" stays 'import other.mdb i.kv' \
+			'import: [0-9]* s, 20000 of 20000 entries, 100 %'
+	else
+		skip "what was imported and exported" "$(cat log)"
+	fi
 	to_terminal() { on_terminal "$KV scan s.kv --limit 3" && ! grep -q 'kv scan: ' typescript; }
 	t "nothing among the output" to_terminal
 else
