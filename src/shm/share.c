@@ -584,6 +584,23 @@ int share_limbo_add(struct share_file *f, const struct limbo_item *item)
 	return 0;
 }
 
+/* What lock_allocate has given stays the limbo's, so it can be asked long before. */
+int share_limbo_room(struct share_file *f)
+{
+	uint64_t first;
+	uint64_t n;
+
+	if (f->fd < 0)
+		return 0;
+	int rc = limbo_map(f, &first, &n);
+
+	if (rc)
+		return rc;
+	if (n < f->limbo_room)
+		return 0;
+	return limbo_grow(f, first, n);
+}
+
 /* From the newest backwards: they were added by a transaction that did not come to be. */
 int share_limbo_cut(struct share_file *f, uint64_t txn)
 {

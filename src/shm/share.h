@@ -91,10 +91,12 @@ void share_file_close(struct share_file *file);
 
 /* share_limbo_add - append an item; it counts at once. ENOSPC, after which there is room for a
  * coarse one still, unless the newest is one; ENOMEM. share_limbo_cut - forget the
- * items of transactions after txn. share_limbo_back - forget those from number next on.
+ * items of transactions after txn. share_limbo_room - one coarse item can be added, behind whatever
+ * is there; errors as of share_limbo_add. share_limbo_back - forget those from number next on.
  * share_limbo_drop - the oldest n are released. share_limbo_load -
  * make limbo what the file says. The writer's lock is held. */
 int share_limbo_add(struct share_file *file, const struct limbo_item *item);
+int share_limbo_room(struct share_file *file);
 int share_limbo_cut(struct share_file *file, uint64_t txn);
 int share_limbo_back(struct share_file *file, uint64_t next);
 void share_limbo_drop(struct share_file *file, uint64_t n);

@@ -28,6 +28,7 @@
 
 #define SYNC_WORDS     30u /* that fit a record without ranges */
 #define SYNC_OTHERS    3u  /* of them, that are not of directories */
+#define LIMBO_SPARE    2u  /* items in memory that a sync needs at least */
 #define NUMBERS_BEHIND 1u  /* of a sync, behind S, modulo the ring */
 
 static_assert((FMT_RING_RECORD / FMT_WORD - FMT_REC_HEAD) / 2 >= SYNC_WORDS, "a sync's record");
@@ -269,6 +270,20 @@ static int words_room(struct daxkv_store *store, size_t own, size_t ranges, uint
 	return rc;
 }
 
+/* sync_room - before a durable commit is seen: its sync, which follows, will have room in memory
+ * and in the lock file for what it frees, in one item if need be. Else the commit is not made, and
+ * nothing is lost. Its own items are staged. */
+static int sync_room(struct daxkv_store *store)
+{
+	int rc = limbo_reserve(&store->space.limbo, store->space.nops + 1 + LIMBO_SPARE);
+
+	if (!rc)
+		rc = share_limbo_room(&store->share_file);
+	if (rc)
+		(void)share_limbo_cut(&store->share_file, store->known);
+	return rc;
+}
+
 int commit_lazy(struct daxkv_store *store, size_t ranges, bool *done)
 {
 	const size_t own = store->words.n;
@@ -279,6 +294,8 @@ int commit_lazy(struct daxkv_store *store, size_t ranges, bool *done)
 	*done = store->wset.first && store->words.n + ranges > 0;
 	if (!rc && *done)
 		rc = commit_stage_limbo(store);
+	if (!rc && *done && !store->lazy_txn)
+		rc = sync_room(store);
 	if (!rc && *done) {
 		if (!store->lazy_map.base)
 			commit_lazy_attach(store);
@@ -367,12 +384,12 @@ static int kept_give(struct kept *k)
 		return 0;
 	k->coarse = limbo_reserve(&store->space.limbo, k->n + 1) != 0;
 	if (k->coarse)
-		rc = limbo_reserve(&store->space.limbo, 2);
+		rc = limbo_reserve(&store->space.limbo, LIMBO_SPARE);
 	if (rc)
 		return rc;
 	store_release(&iv->limbo_mark, store->share->limbo_next + 1);
 	rc = kept_stage_all(k);
-	if (rc == ENOSPC || rc == EDQUOT) {
+	if (rc && rc != DAXKV_CORRUPT) {
 		space_release(&store->space);
 		k->coarse = true;
 		rc = kept_stage_all(k);
@@ -498,8 +515,8 @@ static bool reached(const struct daxkv_store *store)
 }
 
 /* sync_failed - the commit is seen, and its sync failed. One that may stay lazy does, and the next
- * commit tries again. A durable one must not return an error that says "nothing was kept", and what
- * others see is not to be written on: PANIC. */
+ * commit tries again. A durable one, which has made sure of the sync's room, must not return an
+ * error that says "nothing was kept", and what others see is not to be written on: PANIC. */
 static int sync_failed(struct daxkv_store *store, int rc)
 {
 	int why = rc == DAXKV_CORRUPT ? EUCLEAN : ENOSPC;

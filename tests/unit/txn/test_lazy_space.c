@@ -200,6 +200,49 @@ static void bitmaps_of_a_failed_commit_did_not_move(void **state)
 	OK(daxkv_close(store));
 }
 
+/* limbo_places - that are left in the lock file. */
+static uint64_t limbo_places(const struct daxkv_store *store)
+{
+	const struct share *share = store->share;
+
+	return store->share_file.limbo_room - (share->limbo_next - share->limbo_first);
+}
+
+/* On a full disk, and with an old reader, the limbo has one place left for many pages. A durable
+ * commit in an interval needs that one, and its sync another: it fails before anybody sees it, and
+ * the store goes on. */
+static void a_durable_commit_without_room_for_its_sync_loses_nothing(void **state)
+{
+	struct daxkv_options o = FILE_MODE;
+	struct daxkv_txn *old;
+	unsigned int n = 0;
+	(void)state;
+
+	o.initial_size = 16u << 20; /* no transaction is short of pages, and syncs for that */
+	struct daxkv_store *store = store_open("no-room", o);
+
+	OK(put_in(store, DAXKV_TXN_DURABLE, 0, 10000));
+	OK(daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY, &old));
+	OK(put_in(store, 0, 30000, 5000)); /* all leaves are the interval's */
+	assert_true(limbo_places(store) > 2);
+	refused = ENOSPC;
+	for (; limbo_places(store) > 2; n++) {
+		assert_true(n < 1000);
+		OK(put_in(store, 0, 10000 + n, 1));
+		OK(put_in(store, 0, 500, 30));
+	}
+	assert_int_equal(put_in(store, DAXKV_TXN_DURABLE, 20000, 8000), ENOSPC);
+	assert_int_equal(entries(store), 15000 + n);
+	assert_true(store_lazy(store));
+	OK(daxkv_sync(store));
+	assert_int_equal(entries_cut("no-room"), 15000 + n);
+	daxkv_txn_abort(old);
+	OK(put_in(store, DAXKV_TXN_DURABLE, 20000, 8000));
+	refused = 0;
+	OK(daxkv_check(store, NULL, NULL, NULL));
+	OK(daxkv_close(store));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -208,6 +251,7 @@ int main(void)
 	    cmocka_unit_test(growth_waits_for_the_sync),
 	    cmocka_unit_test(bitmaps_that_moved_are_fenced),
 	    cmocka_unit_test(bitmaps_of_a_failed_commit_did_not_move),
+	    cmocka_unit_test(a_durable_commit_without_room_for_its_sync_loses_nothing),
 	};
 
 	return cmocka_run_group_tests_name("lazy_space", tests, scratch_make, scratch_remove);
