@@ -205,7 +205,7 @@ int place_keep(struct daxkv_cursor *c, const uint8_t *key, uint32_t klen, const 
 }
 
 /* saved_entry - the entry that the cursor is AT. One that came there by a mark knows where in its
- * leaf it lies. CORRUPT. */
+ * leaf it lies: of a cursor without marks, nothing else in them was ever written. CORRUPT. */
 static int saved_entry(const struct daxkv_cursor *c, struct item *it)
 {
 	for (unsigned int i = 0; i < CURSOR_MARKS && !c->ordered; i++)
