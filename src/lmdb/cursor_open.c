@@ -99,7 +99,7 @@ void cursor_handle_unlink(MDB_cursor *c)
 {
 	MDB_txn *txn = c->txn;
 
-	if (!c->link)
+	if (!txn) /* not the link, which a neighbour's thread may be changing */
 		return;
 	if (txn->rdonly)
 		pthread_mutex_lock(&txn->sharing);
