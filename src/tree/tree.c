@@ -430,17 +430,19 @@ static int store_in_leaf(struct tree *t, struct path *path, const struct item *i
 	uint32_t less = 0;
 	int rc = 0;
 
-	if (old && t->view->w->n && !t->order->dups &&
-	    leaf_overwrite(t->view->w, &path->leaf, path->eoff, old, item)) {
-		placed->leaf = path->leaf.off;
-		placed->value = old->val;
-		tree_row_own(t->scratch);
-		return 0;
+	if (old && t->view->w->n) { /* not the transaction's first change */
+		if (!t->order->dups &&
+		    leaf_overwrite(t->view->w, &path->leaf, path->eoff, old, item)) {
+			placed->leaf = path->leaf.off;
+			placed->value = old->val;
+			tree_row_own(t->scratch);
+			return 0;
+		}
+		if (suits_base(t, &path->leaf, old, item) && !editable(t, path->leaf.off))
+			rc = tree_row_begins(t, &path->leaf, TREE_ROW_UPDATES, &placed->dense);
+		if (rc)
+			return rc;
 	}
-	if (old && suits_base(t, &path->leaf, old, item) && !editable(t, path->leaf.off))
-		rc = tree_row_begins(t, &path->leaf, TREE_ROW_UPDATES, &placed->dense);
-	if (rc)
-		return rc;
 	if (old && path->height > 1)
 		less = shrinks_by(t, old, item);
 	if (UNLIKELY(less)) {
@@ -573,7 +575,7 @@ static int entry_out(struct tree *t, struct path *path)
 		tree_row_own(t->scratch);
 		return 0;
 	}
-	if (left && !join && !wset_editable(w, wp))
+	if (w->n && left && !join && !wset_editable(w, wp))
 		rc = tree_row_begins(t, &path->leaf, TREE_ROW_REMOVALS, &placed.dense);
 	if (rc)
 		return rc;

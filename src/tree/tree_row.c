@@ -11,7 +11,7 @@
  *                                                                            at once
  *
  * A scan that changes what it sees goes on to the next leaf, which is then made private at its
- * first change. What is counted are changes of the running transaction.
+ * first change. What is counted are changes of the running transaction; its very first one is not.
  */
 #include "space/space.h"
 #include "tree/tree.h"
