@@ -519,10 +519,11 @@ check-asan asan:
 		model:100000:4096:1 crash:1000:64:1 crash:500:4096:2 fault-all storm:20 flip:29 \
 		damage:600 fuzz:2500
 
-## build with ThreadSanitizer in build-tsan; threaded unit tests and a short model test
+## build with ThreadSanitizer in build-tsan; tests with threads and a short model test
 check-tsan tsan:
 	@$(MAKE) --no-print-directory BUILD=build-tsan SANITIZE=thread programs
-	@BUILD=build-tsan TEST_TIMEOUT=1200 scripts/run-tests unit-threads model:20000:4096:1
+	@BUILD=build-tsan TEST_TIMEOUT=1200 scripts/run-tests unit-threads abi-threads \
+		model:20000:4096:1
 
 ## line coverage of the engine and the kv command, file by file
 cov:

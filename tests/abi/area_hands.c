@@ -106,12 +106,13 @@ static void *shares(void *arg)
 {
 	unsigned int *wrong = arg;
 	MDB_val k = value_of("k"), v;
-	MDB_cursor *mine;
+	MDB_cursor *mine, *second;
 	MDB_stat stat;
 
 	pthread_barrier_wait(&together);
 	for (unsigned int i = 0; i < 20000; i++) {
 		*wrong += mdb_cursor_open(txn, 1, &mine) != 0;
+		*wrong += mdb_cursor_open(txn, 1, &second) != 0;
 		*wrong += mdb_cursor_get(mine, &k, &v, MDB_FIRST) != 0 || v.mv_size != 4;
 		*wrong += mdb_get(txn, 1, &k, &v) != 0;
 		*wrong += mdb_cursor_get(mine, &k, &v, MDB_LAST) != 0 || v.mv_size != 4;
@@ -119,6 +120,7 @@ static void *shares(void *arg)
 		*wrong += mdb_stat(txn, 1, &stat) != 0 || stat.ms_entries != 1;
 		*wrong += mdb_env_stat(env, &stat) != 0 || stat.ms_entries != 1;
 		mdb_cursor_close(mine);
+		mdb_cursor_close(second);
 	}
 	return NULL;
 }

@@ -3,12 +3,13 @@
 # run.sh - the LMDB-compatible library against the stock one: the same programs run with each, and
 # what they print is compared.
 #
-# usage: BUILD=build tests/abi/run.sh quick|full|clients [CLIENT...]|tools|steps CASES SEED|walk
-# SEED OPS
+# usage: BUILD=build tests/abi/run.sh quick|full|clients [CLIENT...]|tools|threads|
+# steps CASES SEED|walk SEED OPS
 #   quick     exported names, the areas, the tools, a short random walk: under 30 seconds
 #   clients   programs of the system's packages, installed with apt-get when run by root, else
 #             skipped; see clients/run
 #   steps     cursors, a few calls at a time
+#   threads   the areas that have threads, for a build with ThreadSanitizer
 #   walk      one random walk, as a failed one is replayed
 #   full      all of these, with 20 walks of 100,000 operations, by turns on emulated persistent
 #             memory and on files
@@ -133,6 +134,21 @@ areas() {
 	for area in env open txn threads hands map flags dbi handles misuse cancel order entry \
 		cursor dups deleted full copy file process fork sync asked; do
 		both "area-$area" "$BUILD/tests/abi/areas" dir "$area"
+	done
+}
+
+# With our library alone: ThreadSanitizer ends a program that has met a data race with a status.
+threads() {
+	for area in threads hands; do
+		mkdir -p "$work/$area/dir"
+		if (cd "$work/$area" && LD_LIBRARY_PATH=$ours timeout 280 \
+			"$BUILD/tests/abi/areas" dir "$area" >out 2>&1); then
+			echo "ok: threads, area-$area"
+		else
+			fault "threads, area-$area:"
+			head -n 40 "$work/$area/out"
+		fi
+		rm -rf "${work:?}/$area"
 	done
 }
 
@@ -295,6 +311,7 @@ clients)
 	tests/abi/clients/run "$@" || failed=1
 	;;
 tools) tools ;;
+threads) threads ;;
 walk) walk "$2" "$3" ;;
 steps) steps "$2" "$3" ;;
 *)
