@@ -131,12 +131,22 @@ static inline const uint64_t *file_word(const struct daxkv_store *store, size_t 
 	return (const uint64_t *)(const void *)store->map.base + i;
 }
 
+/* super_word - of a superblock that nobody else writes. */
+static inline uint64_t super_word(const struct fmt_super *super, size_t i)
+{
+	assert(i < SUPER_WORDS);
+	return ((const uint64_t *)(const void *)super)[i];
+}
+
 /* commit_shadow_begin - the shadow is the file's superblock. commit_shadow_note - the words of the
- * running transaction will be stored there; before its record. commit_shadow_sound - no other bytes
- * have come there, as of commit txn. commit_shadow_forget - commits behind txn never came to be. */
+ * running transaction will be stored there; before its record. commit_shadow_copy - the shadow as
+ * it is, of which the fixed part is zeros. commit_shadow_sound - no other bytes have come to that
+ * copy, as of commit txn. commit_shadow_forget - commits behind txn never came to be. */
 void commit_shadow_begin(struct daxkv_store *store);
 void commit_shadow_note(struct daxkv_store *store);
-bool commit_shadow_sound(const struct daxkv_store *store, uint64_t txn);
+void commit_shadow_copy(const struct daxkv_store *store, struct fmt_super *copy);
+bool commit_shadow_sound(const struct daxkv_store *store, const struct fmt_super *shadow,
+                         uint64_t txn);
 void commit_shadow_forget(struct daxkv_store *store, uint64_t txn);
 
 /* commit_synced - the newest commit that the file knows. */

@@ -315,6 +315,7 @@ int commit_lazy(struct daxkv_store *store, size_t ranges, bool *done)
 
 struct kept { /* what S has and the newest commit has not */
 	struct daxkv_store *store;
+	const struct fmt_super *shadow; /* a copy, which was judged */
 	uint64_t txn;
 	size_t n;            /* extents */
 	uint64_t first, end; /* what they span, in bytes of the file */
@@ -355,7 +356,7 @@ static int kept_each(struct kept *k, int (*give)(void *arg, uint64_t off, uint64
 
 	if (k->coarse)
 		return give(k, k->first, (k->end - k->first) / store->page_size | LIMBO_COARSE);
-	return space_each_kept(&store->space, (const void *)store->share_file.lazy, give, k);
+	return space_each_kept(&store->space, k->shadow, give, k);
 }
 
 /* kept_stage_all - all of them or none. */
@@ -400,10 +401,10 @@ static int kept_give(struct kept *k)
 }
 
 /* shadow_sound - what is to become the file's superblock can be one: others may write into the lock
- * file, and their bytes must not come into the store's. CORRUPT. */
-static int shadow_sound(struct daxkv_store *store)
+ * file, and their bytes must not come into the store's. s is a copy, because they may do so while
+ * the sync waits. CORRUPT. */
+static int shadow_sound(struct daxkv_store *store, const struct fmt_super *s)
 {
-	const struct fmt_super *s = (const void *)store->share_file.lazy;
 	const uint64_t size = load_word(&s->size);
 	const uint64_t desc = load_word(&s->main_desc);
 	const uint64_t page = store->page_size;
@@ -411,10 +412,10 @@ static int shadow_sound(struct daxkv_store *store)
 	size_t differ = 0;
 
 	for (size_t i = SUPER_FIRST; i < SUPER_WORDS; i++)
-		differ += load_word(shadow_word(store, i)) != load_word(file_word(store, i));
+		differ += super_word(s, i) != load_word(file_word(store, i));
 	for (size_t i = 0; sound && i < FMT_DIR_WORDS; i++)
 		sound = load_word(&s->dir[i]) % page == 0 && load_word(&s->dir[i]) < size;
-	if (!sound || differ > SYNC_WORDS || !commit_shadow_sound(store, store->known))
+	if (!sound || differ > SYNC_WORDS || !commit_shadow_sound(store, s, store->known))
 		return lazy_damaged(store);
 	if (size > load_word(&store->map.size)) {
 		int rc = map_extend(&store->map, size);
@@ -428,12 +429,13 @@ static int shadow_sound(struct daxkv_store *store)
 }
 
 /* sync_words - the words that make the file's superblock the shadow; how many. */
-static size_t sync_words(const struct daxkv_store *store, struct ring_word *w)
+static size_t sync_words(const struct daxkv_store *store, const struct fmt_super *shadow,
+                         struct ring_word *w)
 {
 	size_t n = 0;
 
 	for (size_t i = SUPER_FIRST; i < SUPER_WORDS; i++) {
-		const uint64_t value = load_word(shadow_word(store, i));
+		const uint64_t value = super_word(shadow, i);
 
 		if (value == load_word(file_word(store, i)))
 			continue;
@@ -472,11 +474,13 @@ static void interval_close(struct daxkv_store *store, uint64_t txn)
 
 int commit_sync(struct daxkv_store *store)
 {
-	struct kept k = {.store = store, .txn = sync_number(store)};
+	struct fmt_super shadow;
+	struct kept k = {.store = store, .shadow = &shadow, .txn = sync_number(store)};
 	struct ring_word w[SYNC_WORDS];
 
 	assert(store_lazy(store));
-	int rc = shadow_sound(store);
+	commit_shadow_copy(store, &shadow);
+	int rc = shadow_sound(store, &shadow);
 	if (rc)
 		return rc;
 	/* Orders: all pages born since S, before the record that makes them reachable [L4]. */
@@ -487,7 +491,7 @@ int commit_sync(struct daxkv_store *store)
 	rc = kept_give(&k);
 	if (rc)
 		return rc;
-	const size_t n = sync_words(store, w);
+	const size_t n = sync_words(store, &shadow, w);
 
 	ring_write(&store->ring, k.txn, k.txn - 1, NULL, 0, w, n);
 	/* Orders: the record, before the superblock's words in place, and before a page that S had
@@ -622,7 +626,12 @@ int commit_lazy_recover(struct daxkv_store *store, struct map *map, uint64_t *tx
 		rc = record_store(store, map, &last);
 		*txn = last.txn;
 	}
-	if (!rc && !commit_shadow_sound(store, *txn))
+	if (rc)
+		return rc;
+	struct fmt_super shadow;
+
+	commit_shadow_copy(store, &shadow);
+	if (!commit_shadow_sound(store, &shadow, *txn))
 		rc = lazy_damaged(store);
 	if (!rc)
 		commit_shadow_forget(store, *txn);

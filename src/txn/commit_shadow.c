@@ -26,15 +26,15 @@ static uint64_t word_hash(size_t i, uint64_t value)
 	return h ^ h >> 29;
 }
 
-/* sum_all - of the shadow as it is. The store and S are in it, too: what an earlier interval left
+/* sum_all - of a shadow. The store and S are in it, too: what an earlier interval left
  * there is no shadow of this one. */
-static uint64_t sum_all(const struct daxkv_store *store)
+static uint64_t sum_all(const struct daxkv_store *store, const struct fmt_super *shadow)
 {
 	uint64_t sum =
 	    word_hash(0, store->geometry.file_id) ^ word_hash(1, store->share->interval.synced);
 
 	for (size_t i = SUPER_FIRST; i < SUPER_WORDS; i++)
-		sum ^= word_hash(i, load_word(shadow_word(store, i)));
+		sum ^= word_hash(i, super_word(shadow, i));
 	return sum;
 }
 
@@ -64,7 +64,7 @@ void commit_shadow_begin(struct daxkv_store *store)
 	for (size_t i = 0; i < SUPER_WORDS; i++)
 		store_release(shadow_word(store, i), load_word(file_word(store, i)));
 	sum_set(&iv->sum[1], SHADOW_NO_TXN, 0);
-	sum_set(&iv->sum[0], iv->synced, sum_all(store));
+	sum_set(&iv->sum[0], iv->synced, sum_all(store, map_super(&store->map)));
 }
 
 /* A commit that leaves the superblock alone has the sum of the one before. No sum at all: it is the
@@ -87,11 +87,21 @@ void commit_shadow_note(struct daxkv_store *store)
 		sum_set(&iv->sum[now == &iv->sum[0]], store->wset.txn, now->sum ^ change);
 }
 
-bool commit_shadow_sound(const struct daxkv_store *store, uint64_t txn)
+void commit_shadow_copy(const struct daxkv_store *store, struct fmt_super *copy)
+{
+	uint64_t *to = (uint64_t *)(void *)copy;
+
+	memset(copy, 0, sizeof *copy);
+	for (size_t i = SUPER_FIRST; i < SUPER_WORDS; i++)
+		to[i] = load_word(shadow_word(store, i));
+}
+
+bool commit_shadow_sound(const struct daxkv_store *store, const struct fmt_super *shadow,
+                         uint64_t txn)
 {
 	const struct shadow_sum *s = sum_of(store, txn);
 
-	return s && s->sum == sum_all(store);
+	return s && s->sum == sum_all(store, shadow);
 }
 
 void commit_shadow_forget(struct daxkv_store *store, uint64_t txn)

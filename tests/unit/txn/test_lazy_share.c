@@ -73,6 +73,51 @@ static void plausible_bytes_in_the_lock_file_stay_there(void **state)
 	}
 }
 
+static struct {
+	struct pm_ops ops;
+	struct daxkv_store *store;
+	int (*fence)(struct pm *pm);
+	unsigned int left; /* fences before the one that bytes come with */
+} meanwhile;
+
+static int fence_or_damage(struct pm *pm)
+{
+	struct fmt_super *shadow = (void *)meanwhile.store->share_file.lazy;
+
+	if (!meanwhile.left--) {
+		shadow->dir[100] = 0x11;
+		shadow->user_version++;
+		shadow->dir[0] += meanwhile.store->page_size;
+	}
+	return meanwhile.fence(pm);
+}
+
+/* A sync waits for the medium twice. What comes into the lock file meanwhile does not get out. */
+static void bytes_that_come_while_a_sync_waits_stay_there(void **state)
+{
+	struct daxkv_options o = FILE_MODE;
+	(void)state;
+
+	for (unsigned int i = 0; i < 2; i++) {
+		struct daxkv_store *store = store_open("waits", o);
+
+		OK(put_in(store, DAXKV_TXN_DURABLE, 0, 10));
+		OK(put_in(store, 0, 10, 1000));
+		meanwhile.ops = *store->map.pm.ops;
+		meanwhile.fence = meanwhile.ops.fence;
+		meanwhile.ops.fence = fence_or_damage;
+		meanwhile.store = store;
+		meanwhile.left = i;
+		store->map.pm.ops = &meanwhile.ops;
+		OK(daxkv_sync(store));
+		assert_int_equal(entries_cut("waits"), 1010);
+		OK(put_in(store, 0, 2000, 10));
+		OK(daxkv_check(store, NULL, NULL, NULL));
+		OK(daxkv_close(store));
+		unlink(scratch_path("waits"));
+	}
+}
+
 /* A commit that is seen already does not return an error that says that nothing was kept. */
 static void a_commit_whose_sync_fails_is_unknown_or_lazy(void **state)
 {
@@ -143,6 +188,14 @@ static void a_sync_that_runs_is_no_fault(void **state)
 	OK(daxkv_close(store));
 }
 
+static bool shadow_sound_at(const struct daxkv_store *store, uint64_t txn)
+{
+	struct fmt_super shadow;
+
+	commit_shadow_copy(store, &shadow);
+	return commit_shadow_sound(store, &shadow, txn);
+}
+
 /* A writer may die behind the sum of a commit whose record it has not written. */
 static void the_sum_of_a_commit_that_never_came_is_forgotten(void **state)
 {
@@ -157,10 +210,10 @@ static void the_sum_of_a_commit_that_never_came_is_forgotten(void **state)
 	store->words.n = 0;
 	OK(words_add(&store->words, offsetof(struct fmt_super, user_version), 5));
 	commit_shadow_note(store);
-	assert_true(commit_shadow_sound(store, txn));
-	assert_false(commit_shadow_sound(store, txn + 1));
+	assert_true(shadow_sound_at(store, txn));
+	assert_false(shadow_sound_at(store, txn + 1));
 	commit_shadow_forget(store, txn);
-	assert_true(commit_shadow_sound(store, txn + 1));
+	assert_true(shadow_sound_at(store, txn + 1));
 	OK(put_in(store, 0, 20, 10));
 	OK(daxkv_sync(store));
 	assert_int_equal(entries_cut("sums"), 30);
@@ -172,6 +225,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(what_is_written_into_the_lock_file_stays_there),
 	    cmocka_unit_test(plausible_bytes_in_the_lock_file_stay_there),
+	    cmocka_unit_test(bytes_that_come_while_a_sync_waits_stay_there),
 	    cmocka_unit_test(a_commit_whose_sync_fails_is_unknown_or_lazy),
 	    cmocka_unit_test(a_bound_that_cannot_be_kept_waits),
 	    cmocka_unit_test(a_sync_that_runs_is_no_fault),
