@@ -62,6 +62,12 @@ void commit_lazy_attach(struct daxkv_store *store)
 	};
 }
 
+/* mark_lost - this handle knows of an interval, and the lock file says that there is none. */
+static bool mark_lost(const struct daxkv_store *store)
+{
+	return store->space.shadow && !store_lazy(store);
+}
+
 /* ---- beginning ------------------------------------------------------------------------------- */
 
 /* sync_number - what a sync is called: at least the newest commit, and in the place of the ring
@@ -85,6 +91,8 @@ int commit_lazy_begin(struct daxkv_store *store, bool lazy)
 	store->lazy_txn = lazy;
 	if (store->wset.first) /* it has found one open */
 		return 0;
+	if (mark_lost(store))
+		return lazy_damaged(store);
 	if (!open && (share->releasable < store->known || share->durable + 1 < store->known))
 		rc = commit_checkpoint(store);
 	if (rc)
@@ -296,6 +304,8 @@ int commit_lazy(struct daxkv_store *store, size_t ranges, bool *done)
 		rc = commit_stage_limbo(store);
 	if (!rc && *done && !store->lazy_txn)
 		rc = sync_room(store);
+	if (!rc && *done && mark_lost(store))
+		rc = lazy_damaged(store);
 	if (!rc && *done) {
 		if (!store->lazy_map.base)
 			commit_lazy_attach(store);
@@ -537,6 +547,8 @@ static int sync_failed(struct daxkv_store *store, int rc)
 /* [L6] A durable commit is durable when it returns, by this. */
 int commit_lazy_end(struct daxkv_store *store, bool committed)
 {
+	if (mark_lost(store))
+		return committed ? sync_failed(store, lazy_damaged(store)) : 0;
 	if (!store_lazy(store))
 		return interval_leave(store);
 	if (!committed)

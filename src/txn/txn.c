@@ -536,7 +536,7 @@ static int begin_outermost(struct daxkv_store *store, int64_t wait_ms, struct da
 	rc = commit_take_over(store, false);
 	if (LIKELY(!rc)) {
 		wset_begin(&store->wset, store->known + 1);
-		if (UNLIKELY(store_lazy(store)))
+		if (UNLIKELY(store_lazy(store) || store->space.shadow))
 			rc = commit_lazy_begin(store, false);
 	}
 	if (UNLIKELY(rc)) {

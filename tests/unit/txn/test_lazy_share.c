@@ -73,6 +73,36 @@ static void plausible_bytes_in_the_lock_file_stay_there(void **state)
 	}
 }
 
+/* The word that says that there is an interval is among what others may write. */
+static void an_interval_is_not_forgotten(void **state)
+{
+	struct daxkv_options o = FILE_MODE;
+	(void)state;
+
+	for (unsigned int i = 0; i < 3; i++) {
+		struct daxkv_store *store = store_open("forgotten", o);
+		struct daxkv_txn *txn;
+		unsigned int flags = i == 1 ? 0 : DAXKV_TXN_DURABLE;
+
+		OK(put_in(store, DAXKV_TXN_DURABLE, 0, 10));
+		OK(put_in(store, 0, 10, 1000));
+		if (i == 0) {
+			OK(daxkv_txn_begin(store, NULL, flags, &txn));
+			store->share->lazy = 0;
+			OK(daxkv_txn_set_user_version(txn, 7));
+			assert_int_equal(daxkv_txn_commit(txn), DAXKV_CORRUPT);
+		} else {
+			store->share->lazy = 0;
+			assert_int_equal(put_in(store, flags, 2000, 10), DAXKV_CORRUPT);
+		}
+		(void)daxkv_close(store);
+		store = store_open("forgotten", o);
+		assert_int_equal(entries(store), 10);
+		OK(daxkv_check(store, NULL, NULL, NULL));
+		OK(daxkv_close(store));
+	}
+}
+
 static struct {
 	struct pm_ops ops;
 	struct daxkv_store *store;
@@ -225,6 +255,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(what_is_written_into_the_lock_file_stays_there),
 	    cmocka_unit_test(plausible_bytes_in_the_lock_file_stay_there),
+	    cmocka_unit_test(an_interval_is_not_forgotten),
 	    cmocka_unit_test(bytes_that_come_while_a_sync_waits_stay_there),
 	    cmocka_unit_test(a_commit_whose_sync_fails_is_unknown_or_lazy),
 	    cmocka_unit_test(a_bound_that_cannot_be_kept_waits),
