@@ -17,17 +17,24 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* list_lock, list_unlock - around the list of a transaction's cursors. A read transaction's is used
- * by all threads that share it; the writer's by its own thread alone. */
+/* list_shared - whether other threads may use the list of the transaction's cursors: a read
+ * transaction's is used by all that share it, the writer's by its own alone. In a forked child a
+ * cursor can only be closed, and a thread of the parent's may have held the lock at the fork. */
+static bool list_shared(const struct daxkv_txn *txn)
+{
+	return !txn->write && *txn->store->alive;
+}
+
+/* list_lock, list_unlock - around that list. */
 static void list_lock(struct daxkv_txn *txn)
 {
-	if (!txn->write)
+	if (list_shared(txn))
 		pthread_mutex_lock(&txn->sharing);
 }
 
 static void list_unlock(struct daxkv_txn *txn)
 {
-	if (!txn->write)
+	if (list_shared(txn))
 		pthread_mutex_unlock(&txn->sharing);
 }
 

@@ -91,6 +91,43 @@ static void *thread_forks(void *arg)
 	return NULL;
 }
 
+static void *thread_forks_to_close(void *arg)
+{
+	pid_t *pid = arg;
+
+	*pid = fork();
+	if (*pid == 0) {
+		alarm(20);
+		daxkv_cursor_close(parents.cursor);
+		_exit(0);
+	}
+	return NULL;
+}
+
+/* Another thread of the parent's opens or closes a cursor of the transaction at the fork. */
+static void a_child_closes_a_cursor_whatever_others_did(void **state)
+{
+	struct daxkv_store *store = parents.store = store_new("e", 4096);
+	pthread_t thread;
+	pid_t pid = -1;
+	int status;
+	(void)state;
+	put_one(store, "k", "v");
+	parents.read = begin_reading(store);
+	OK(daxkv_cursor_open(parents.read, DAXKV_MAIN, &parents.cursor));
+	fflush(NULL);
+	assert_int_equal(pthread_mutex_lock(&parents.read->sharing), 0);
+	assert_int_equal(pthread_create(&thread, NULL, thread_forks_to_close, &pid), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(pthread_mutex_unlock(&parents.read->sharing), 0);
+	assert_true(pid > 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	daxkv_cursor_close(parents.cursor);
+	daxkv_txn_abort(parents.read);
+	store_done(store);
+}
+
 static void the_thread_that_forked_ends(void **state)
 {
 	struct daxkv_store *store = parents.store = store_new("e", 4096);
@@ -298,8 +335,11 @@ static void forks_while_a_store_is_opened(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(a_child_is_refused_and_harmless), TEST(the_thread_that_forked_ends),
-	    TEST(a_child_opens_the_store_again),   TEST(an_orphan_holds_nothing),
+	    TEST(a_child_is_refused_and_harmless),
+	    TEST(a_child_closes_a_cursor_whatever_others_did),
+	    TEST(the_thread_that_forked_ends),
+	    TEST(a_child_opens_the_store_again),
+	    TEST(an_orphan_holds_nothing),
 	    TEST(forks_while_a_store_is_opened),
 	};
 
