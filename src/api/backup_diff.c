@@ -17,6 +17,7 @@
  * (txn_done), before it says anything of what it read.
  */
 #include "api/backup.h"
+#include "base/array.h"
 #include "base/crc.h"
 #include "base/err.h"
 #include "page/blob.h"
@@ -525,18 +526,10 @@ static int name_add(struct backup_db **dbs, size_t *n, size_t *room, const struc
 
 	if (it->vlen != sizeof db.catalog)
 		return err_corrupt(0, "a catalog entry of %u bytes", it->vlen);
-	if (*n == *room) {
-		size_t more = 64;
+	int rc = array_room(dbs, *n, room, sizeof **dbs);
 
-		if (*room)
-			more = 2 * *room;
-		struct backup_db *grown = realloc(*dbs, more * sizeof *grown);
-
-		if (!grown)
-			return err_set(ENOMEM, "no memory for %zu databases", more);
-		*dbs = grown;
-		*room = more;
-	}
+	if (rc)
+		return rc;
 	memcpy(&db.catalog, it->val, sizeof db.catalog);
 	db.name = malloc(it->klen);
 	if (!db.name)

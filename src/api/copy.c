@@ -14,6 +14,7 @@
  */
 #include "api/copy.h"
 
+#include "base/array.h"
 #include "base/cancel.h"
 #include "base/err.h"
 
@@ -132,18 +133,9 @@ static int named_out(void *arg, struct item *it)
 		return 0;
 	if (it->vlen != sizeof catalog)
 		return err_corrupt(0, "a catalog entry of %u bytes", it->vlen);
-	if (copy->ndesc == copy->desc_room) {
-		size_t room = 64;
-
-		if (copy->desc_room)
-			room = 2 * copy->desc_room;
-		uint64_t *more = realloc(copy->desc, room * sizeof *more);
-
-		if (!more)
-			return err_set(ENOMEM, "no memory for %zu databases", room);
-		copy->desc = more;
-		copy->desc_room = room;
-	}
+	rc = array_room(&copy->desc, copy->ndesc, &copy->desc_room, sizeof *copy->desc);
+	if (rc)
+		return rc;
 	memcpy(&catalog, it->val, sizeof catalog);
 	rc = copy_tree(copy, &catalog, false, &copy->desc[copy->ndesc]);
 	copy->ndesc += !rc;

@@ -264,33 +264,40 @@ static bool values_given(const struct daxkv_val *a, const struct daxkv_val *b)
 	return b->data || !b->size;
 }
 
+/* order_of - the database's order, when there is one and both values are given; else NULL. */
+static const struct order *order_of(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *a,
+                                    const struct daxkv_val *b)
+{
+	struct dbstate *s;
+
+	if (!values_given(a, b))
+		return NULL;
+	if (txn_check(txn, false))
+		return NULL;
+	if (txn_done(txn, dbi_state(txn, db, &s)))
+		return NULL;
+	return &s->order;
+}
+
 /* It has no way to tell an error: 0. It compares bytes of the caller's, which need not be in the
  * database. */
 int daxkv_db_compare(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *a,
                      const struct daxkv_val *b)
 {
-	struct dbstate *s;
+	const struct order *o = order_of(txn, db, a, b);
 
-	if (!values_given(a, b))
+	if (!o)
 		return 0;
-	if (txn_check(txn, false))
-		return 0;
-	if (txn_done(txn, dbi_state(txn, db, &s)))
-		return 0;
-	return order_key_cmp(&s->order, a->data, (uint32_t)a->size, b->data, (uint32_t)b->size);
+	return order_key_cmp(o, a->data, (uint32_t)a->size, b->data, (uint32_t)b->size);
 }
 
 /* Likewise. */
 int daxkv_db_dup_compare(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *a,
                          const struct daxkv_val *b)
 {
-	struct dbstate *s;
+	const struct order *o = order_of(txn, db, a, b);
 
-	if (!values_given(a, b))
+	if (!o)
 		return 0;
-	if (txn_check(txn, false))
-		return 0;
-	if (txn_done(txn, dbi_state(txn, db, &s)))
-		return 0;
-	return order_dup_cmp(&s->order, a->data, (uint32_t)a->size, b->data, (uint32_t)b->size);
+	return order_dup_cmp(o, a->data, (uint32_t)a->size, b->data, (uint32_t)b->size);
 }

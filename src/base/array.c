@@ -6,15 +6,18 @@
 
 #include <stdlib.h>
 
-/* Twice the room, or ARRAY_FIRST elements. */
-int array_grow(void *array, size_t *room, size_t size)
+/* Element n lies far behind the room when the caller wants many elements at once. */
+int array_grow(void *array, size_t n, size_t *room, size_t size)
 {
 	void **elements = array;
 	size_t more = ARRAY_FIRST;
 
 	assert((*elements == NULL) == (*room == 0));
+	assert(n >= *room);
 	if (*room)
 		more = 2 * *room;
+	if (more <= n)
+		more = n + 1;
 	void *moved = realloc(*elements, more * size);
 
 	if (!moved)

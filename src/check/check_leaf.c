@@ -8,6 +8,7 @@
  * n-1, then changed by each slot's rank in turn. So a rule of the order is checked without
  * searching, and the engine's own way to find an entry is not used.
  */
+#include "base/array.h"
 #include "base/crc.h"
 #include "check/check_walk.h"
 #include "daxkv.h"
@@ -173,21 +174,10 @@ static void blob_check(const struct check_leaf_state *leaf, const struct check_e
  * ck->dbs from before are not good any more. */
 static bool dbs_reserve(struct check *ck)
 {
-	size_t size = 16;
-	struct check_db *dbs;
-
-	if (ck->dbs_count < ck->dbs_size)
+	if (!array_room(&ck->dbs, ck->dbs_count, &ck->dbs_room, sizeof *ck->dbs))
 		return true;
-	if (ck->dbs_size)
-		size = 2 * ck->dbs_size;
-	dbs = realloc(ck->dbs, size * sizeof *dbs);
-	if (!dbs) {
-		ck->err = ENOMEM;
-		return false;
-	}
-	ck->dbs = dbs;
-	ck->dbs_size = size;
-	return true;
+	ck->err = ENOMEM;
+	return false;
 }
 
 /* db_note - remember a named database: it is walked when the main one is done. The name is that in
@@ -204,7 +194,7 @@ static void db_note(const struct check_leaf_state *leaf, const struct check_entr
 		entry_fault(leaf, e, "catalog entry is younger than the newest transaction");
 	if (!dbs_reserve(ck))
 		return;
-	assert(ck->dbs_count < ck->dbs_size);
+	assert(ck->dbs_count < ck->dbs_room);
 	ck->dbs[ck->dbs_count++] = (struct check_db){
 	    .desc = record.desc,
 	    .flags = record.flags,

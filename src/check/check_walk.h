@@ -90,7 +90,7 @@ struct check {
 	uint16_t *order;
 	struct check_db *dbs; /* named databases found in the main one */
 	size_t dbs_count;     /* and not yet all walked */
-	size_t dbs_size;      /* room for so many */
+	size_t dbs_room;      /* room for so many */
 	uint64_t faults;      /* reported, or counted beyond CHECK_MAX_REPORTS */
 	/* ENOMEM once memory ran out, EAGAIN once the state has moved: the run ends */
 	int err;

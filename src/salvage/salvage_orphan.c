@@ -83,25 +83,6 @@ static void leaf_catalog_entries(struct salvage *s, uint64_t off)
 	}
 }
 
-/* Only the main database has catalog entries, so a leaf with one is its. Its other entries come
- * with the other orphans. */
-void salvage_orphans_catalog(struct salvage *s)
-{
-	bool certain;
-
-	s->zone_asked = false;
-	for (uint64_t i = 0; i < s->pages; i++) {
-		const uint64_t off = i * s->page_size;
-
-		if (s->rc)
-			return;
-		if (!hole_of(s, 0, 1))
-			return;
-		if (in_use(s, off, FMT_LEAF, &certain))
-			leaf_catalog_entries(s, off);
-	}
-}
-
 /* tree_give - the database of a descriptor that nothing names. It is called after the descriptor's
  * place. Its tree is walked at once, so that what it leads to is no orphan. A bitmap that was
  * judged before that has to be judged again. */
@@ -123,9 +104,10 @@ static void tree_give(struct salvage *s, uint64_t desc)
 	s->zone_asked = false;
 }
 
-/* A catalog entry that is lost leaves a descriptor that nothing names: the flags are there, and the
- * name is not. */
-void salvage_orphans_trees(struct salvage *s)
+/* pages_take - pages of that type that no tree led to, in the order of the file, as long as the
+ * main database misses a page of that level. */
+static void pages_take(struct salvage *s, unsigned int type, int level,
+                       void (*take)(struct salvage *s, uint64_t off))
 {
 	bool certain;
 
@@ -135,11 +117,25 @@ void salvage_orphans_trees(struct salvage *s)
 
 		if (s->rc)
 			return;
-		if (!hole_of(s, 0, 0))
+		if (!hole_of(s, 0, level))
 			return;
-		if (in_use(s, off, FMT_DESC, &certain))
-			tree_give(s, off);
+		if (in_use(s, off, type, &certain))
+			take(s, off);
 	}
+}
+
+/* Only the main database has catalog entries, so a leaf with one is its. Its other entries come
+ * with the other orphans. */
+void salvage_orphans_catalog(struct salvage *s)
+{
+	pages_take(s, FMT_LEAF, 1, leaf_catalog_entries);
+}
+
+/* A catalog entry that is lost leaves a descriptor that nothing names: the flags are there, and the
+ * name is not. */
+void salvage_orphans_trees(struct salvage *s)
+{
+	pages_take(s, FMT_DESC, 0, tree_give);
 }
 
 /* ---- whose an orphan is ---------------------------------------------------------------------- */

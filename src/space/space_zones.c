@@ -158,20 +158,18 @@ int space_load_zone(struct space *s, size_t z)
 	return 0;
 }
 
-/* Half more than needed: growth comes in many steps. New entries are zeros, which means not
- * loaded. */
+/* New entries are zeros, which means not loaded. */
 int space_zones_room(struct space *s, size_t n)
 {
-	if (n <= s->zone_room)
-		return 0;
-	size_t room = n + n / 2 + 8;
-	struct zone *zone = realloc(s->zone, room * sizeof *zone);
+	const size_t before = s->zone_room;
 
-	if (!zone)
-		return err_set(ENOMEM, "no memory for %zu zones", room);
-	memset(zone + s->zone_room, 0, (room - s->zone_room) * sizeof *zone);
-	s->zone = zone;
-	s->zone_room = room;
+	if (n <= before)
+		return 0;
+	int rc = array_room(&s->zone, n - 1, &s->zone_room, sizeof *s->zone);
+
+	if (rc)
+		return rc;
+	memset(s->zone + before, 0, (s->zone_room - before) * sizeof *s->zone);
 	return 0;
 }
 

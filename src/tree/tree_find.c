@@ -16,8 +16,9 @@
 #define LEAF_LINES  32u
 #define WRITE_LINES 48u /* the same for a writer: with some luck the tail's end, too */
 /* of a page above leaves: heads and kids. The few pages above these are in the cache */
-#define INNER_LINES 28u
-#define EDGE_LINES  4u /* of any page on the way along an edge: its header, and what it leads to */
+#define INNER_LINES  28u
+#define HEADER_LINES ((FMT_LEAF_BASE + FMT_LINE - 1) / FMT_LINE) /* of a leaf, with its slots */
+#define EDGE_LINES   4u /* of any page on the way along an edge: its header, and what it leads to */
 
 /* Here a batch ends: whoever looks at a tree finds all of it in pages. A batch that could not be
  * flushed fails every look from then on. *page NULL, and 0: nothing was ever stored, or not in this
@@ -47,17 +48,6 @@ int tree_root(const struct tree *t, const struct fmt_page **page, uint64_t *at)
 	return 0;
 }
 
-/* prefetch - the first lines of the page at off. The offset lies in the mapping; a prefetch behind
- * its end does nothing. */
-static void prefetch(const struct view *v, uint64_t off, unsigned int lines)
-{
-	const uint8_t *p = v->base + off;
-
-#pragma GCC unroll 4
-	for (unsigned int i = 0; i < lines; i++)
-		__builtin_prefetch(p + i * FMT_LINE);
-}
-
 /* level_of - of a page that tree_root found. Levels are counted down from there, not read again:
  * the page may be changing (view_evicted). */
 static inline unsigned int level_of(const struct fmt_page *root)
@@ -77,20 +67,12 @@ static inline unsigned int lines_of(const struct view *v, unsigned int level)
 	return LEAF_LINES;
 }
 
-/* A damaged page may name a kid anywhere. */
+/* An index behind the last kid comes from a caller that looks ahead. */
 void tree_expect_leaf(const struct view *v, const struct fmt_page *page, uint64_t at,
                       uint32_t index)
 {
-	uint64_t ref = 0;
-
 	if (index <= page->n)
-		ref = inner_kid(v, page, at, index);
-	if (!ref)
-		return;
-	if (ref + v->psize > view_size(v))
-		return;
-	for (unsigned int i = 0; i < FMT_LEAF_BASE; i += FMT_LINE)
-		__builtin_prefetch(v->base + ref + i);
+		tree_prefetch(v, inner_kid(v, page, at, index), HEADER_LINES);
 }
 
 /* kid_of - the kid at index, of that level, as this view sees it. Its lines are on their way before
@@ -101,8 +83,7 @@ static int kid_of(const struct tree *t, const struct fmt_page *page, uint64_t of
 	const struct view *v = t->view;
 	uint64_t ref = inner_kid(v, page, off, index);
 
-	if (LIKELY(ref < view_size(v)))
-		prefetch(v, ref, lines_of(v, level));
+	tree_prefetch(v, ref, lines_of(v, level));
 	return view_page(v, ref, level, kid, at);
 }
 
@@ -114,8 +95,7 @@ static int edge_kid_of(const struct tree *t, const struct fmt_page *page, uint64
 	const struct view *v = t->view;
 	uint64_t ref = inner_kid(v, page, off, index);
 
-	if (LIKELY(ref < view_size(v)))
-		prefetch(v, ref, EDGE_LINES);
+	tree_prefetch(v, ref, EDGE_LINES);
 	return view_page(v, ref, level, kid, at);
 }
 

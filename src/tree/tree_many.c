@@ -26,19 +26,6 @@ struct many { /* one lookup of a group */
 	uint64_t ref;
 };
 
-/* prefetch_page - the first lines of a page, when it lies in the mapping. */
-static void prefetch_page(const struct view *v, uint64_t ref, unsigned int lines)
-{
-	if (ref >= view_size(v))
-		return;
-	const uint8_t *line = v->base + ref;
-
-	for (unsigned int i = 0; i < lines; i++) {
-		__builtin_prefetch(line);
-		line += FMT_LINE;
-	}
-}
-
 /* lines_below - how many lines are worth it of a page below one of that level. */
 static unsigned int lines_below(unsigned int level)
 {
@@ -83,7 +70,7 @@ static void kid_ask(const struct view *v, struct many *m, unsigned int level)
 	const struct leaf_look *at = &m->look;
 
 	m->ref = inner_kid(v, at->page, at->off, m->index);
-	prefetch_page(v, m->ref, lines_below(level));
+	tree_prefetch(v, m->ref, lines_below(level));
 }
 
 /* kid_enter - the lookup goes on in that kid, whose header has come by now. */
@@ -197,7 +184,7 @@ static int places_down(const struct tree *t, struct put_place *p, unsigned int n
 		if (rc)
 			return rc;
 		below->off = inner_kid(v, page, off, at->index);
-		prefetch_page(v, below->off, lines_below(level));
+		tree_prefetch(v, below->off, lines_below(level));
 	}
 	for (unsigned int i = 0; i < n; i++) {
 		struct path_step *below = &p[i].path.at[level - 1];
@@ -228,7 +215,7 @@ static int place_gap(const struct tree *t, struct put_place *p)
 		return rc;
 	leaf_expect_put(leaf, &p->gap, p->bytes, &full);
 	if (full && path->height > 1) /* a split writes the parent, too */
-		prefetch_page(t->view, path->at[1].off, t->view->psize / FMT_LINE);
+		tree_prefetch(t->view, path->at[1].off, t->view->psize / FMT_LINE);
 	return 0;
 }
 
