@@ -88,8 +88,9 @@ static uint64_t address_limit(void)
 }
 
 /* reserve_space - fill base and reserve. With max 0 it begins at 1 TiB, or at half of RLIMIT_AS so
- * that the program keeps some. Where that cannot be had, and no maximum was asked for, half of it
- * is tried, and so on, down to what the file needs. Errors of mmap, with the limit in the text. */
+ * that the program keeps some. Behind it lies the range of pages in memory. Where that cannot be
+ * had, and no maximum was asked for, half of it is tried, and so on, down to what the file needs;
+ * at last without the second range. Errors of mmap, with the limit in the text. */
 static int reserve_space(struct map *map, uint64_t size, uint64_t max)
 {
 	uint64_t behind = 0;
@@ -103,22 +104,20 @@ static int reserve_space(struct map *map, uint64_t size, uint64_t max)
 	if (max == 0)
 		len = round_down(min_u64(map->room ? map->room : RESERVE_MAX, limit / 2), MAP_STEP);
 	len = max_u64(len, least);
-	/* the program keeps what a limit leaves it */
 	uint64_t memory = 0;
+	int rc;
 
-	if (limit == UINT64_MAX)
-		memory = min_u64(len, MEMORY_MAX);
-	int rc = ENOMEM;
-
-	if (memory)
-		rc = reserve_exactly(len + MAP_STEP + memory, &map->base);
-	if (rc) {
-		memory = 0;
-		rc = reserve_exactly(len + behind, &map->base);
-	}
-	/* EINVAL: from valgrind */
-	while ((rc == ENOMEM || rc == EINVAL) && max == 0 && len > least) {
+	for (;;) {
+		if (limit == UINT64_MAX) /* else the program keeps what the limit leaves it */
+			memory = min_u64(len, MEMORY_MAX);
+		rc = reserve_exactly(len + (memory ? MAP_STEP + memory : behind), &map->base);
+		/* EINVAL: from valgrind */
+		if ((rc != ENOMEM && rc != EINVAL) || max != 0 || len == least)
+			break;
 		len = max_u64(round_down(len / 2, MAP_STEP), least);
+	}
+	if (rc && memory) {
+		memory = 0;
 		rc = reserve_exactly(len + behind, &map->base);
 	}
 	if (rc && limit != UINT64_MAX)
