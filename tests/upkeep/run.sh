@@ -55,7 +55,7 @@ entries() {
 	}'
 }
 
-# writer STORE - commits of one entry each, without a pause, while the file go is there.
+# writer STORE - durable commits of one entry each, without a pause, while the file go is there.
 writer() {
 	awk 'BEGIN {
 		while ((getline line < "go") >= 0) {
@@ -64,7 +64,7 @@ writer() {
 				printf "zzz%09d\tv\n", i++ % 1000
 		}
 	}' |
-		"$KV" load "$1" - --batch 1 >/dev/null
+		"$KV" load "$1" - --batch 1 --ack >/dev/null
 }
 
 # rate STORE COMMAND... - commits a second while the command runs.
