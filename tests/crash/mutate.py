@@ -84,8 +84,8 @@ def argument_of(text, at):
 def engine_sources(src):
     """The engine's files: those of the folders that src/LAYERS names."""
     with open(os.path.join(src, "LAYERS")) as f:
-        folders = [line.split()[0].rstrip(":") for line in f if line.strip() and
-                   not line.startswith("#")]
+        folders = {line.split()[0].rstrip(":") for line in f if line.strip() and
+                   not line.startswith("#")}
     return sorted(path for folder in folders for path in glob.glob(os.path.join(src, folder,
             "*.c")))
 
