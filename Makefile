@@ -547,7 +547,7 @@ mutate: export MUTATE_CFLAGS := $(filter-out $(WARN),$(FLAGS))
 mutate: export MUTATE_CRASH := $(call objects,$(CRASH_SRC))
 mutate: export MUTATE_MODEL := $(call objects,$(MODEL_SRC))
 mutate: export MUTATE_LDFLAGS_CRASH := $(CRASH_LINK)
-## break the engine in some 210 places, one at a time: do the tests notice? MUTATE_ARGS="--only
+## break the engine in some 200 places, one at a time: do the tests notice? MUTATE_ARGS="--only
 ## NAME"; some minutes on two idle processors
 mutate: $(CRASH) $(MODEL) $(UNIT)
 	@python3 tests/crash/mutate.py --build $(BUILD) $(MUTATE_ARGS)
