@@ -43,8 +43,10 @@ struct share_file {
 
 #define SHARE_LAYOUT 11u /* the version of struct share */
 
-/* share_mine - whether it is this version's, and the store's. */
+/* share_mine - whether it is this version's, and the store's. share_read - the fixed part of such a
+ * one, as the lock file has it. ENODATA: it has none; errno. */
 bool share_mine(const struct share *share, uint64_t file_id);
+int share_read(int fd, uint64_t file_id, struct share *share);
 
 #define SHARE_LAZY_SUPER 4096u /* FMT_SUPER_SIZE: the superblock as the newest commit has it */
 #define SHARE_LAZY_RING  (64u * 512u)
@@ -88,6 +90,10 @@ int share_inherit(int fd, uint64_t file_id, uint64_t newest, uint64_t most, stru
 
 /* share_file_close - unmap or free it. */
 void share_file_close(struct share_file *file);
+
+/* share_limbo_start - the place of a new share's limbo, which gets its space when it is first
+ * wanted. */
+uint64_t share_limbo_start(const struct share_file *file);
 
 /* share_limbo_add - append an item; it counts at once. ENOSPC, after which there is room for a
  * coarse one still, unless the newest is one; ENOMEM. share_limbo_cut - forget the
