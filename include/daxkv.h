@@ -199,13 +199,13 @@ struct daxkv_options {
 	/* Bytes: the file does not grow beyond it. By default as far as address space can be
 	 * reserved, up to 1 TiB; less, at least 64 GiB, in a process with dozens of open stores. */
 	uint64_t max_size;
-	/* Read transactions at once, of all users; the first one decides: 4096, at most 1048576. */
+	/* Read transactions at once, of all users: 4096, at most 1048576. The first user decides,
+	 * but a lock file that was made for more keeps that number. */
 	unsigned int max_readers;
 	unsigned int max_dbs; /* database handles at once: 1024, at most 1048576 */
 	/* By default path + "-lock", or lock.mdb beside data.mdb, where symbolic links lead to. */
 	const char *lock_path;
-	/* Of a new store, see daxkv_user_version. */
-	uint64_t user_version;
+	uint64_t user_version; /* of a new store, see daxkv_user_version */
 	/* Limits of this handle's read transactions, see above: milliseconds since their begin,
 	 * and commits since their snapshot. 0: none. */
 	uint64_t max_age_ms, max_lag;

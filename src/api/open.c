@@ -40,7 +40,6 @@
 #include <unistd.h>
 
 #define READERS_DEFAULT 4096u
-#define READERS_MAX     (1u << 20)
 #define DBS_DEFAULT     1024u
 #define KEY_MAX         8191u
 #define OPEN_FLAGS                                                                                 \
@@ -63,9 +62,9 @@ static int options_check(const char *path, const struct daxkv_options *o)
 	                     o->page_size & (o->page_size - 1)))
 		return err_set(EINVAL, "page size %u: 4096, 8192, 16384 and 32768 are possible",
 		               o->page_size);
-	if (o->max_readers > READERS_MAX)
+	if (o->max_readers > READERS_MOST)
 		return err_set(EINVAL, "%u read transactions at once: at most %u are possible",
-		               o->max_readers, READERS_MAX);
+		               o->max_readers, READERS_MOST);
 	if (o->compact_free > COMPACT_FREE_MAX)
 		return err_set(EINVAL, "compaction from %u per cent on: at most %u are possible",
 		               o->compact_free, COMPACT_FREE_MAX);

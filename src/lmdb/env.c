@@ -13,7 +13,7 @@
 #define READERS_DEFAULT 126u
 #define SPARE_HANDLES                                                                              \
 	(2 * HANDLES_CLOSED) /* of the store: those of databases dropped or closed a moment ago */
-#define READERS_MAX   65536u
+#define READERS_MAX   (1048576u - SPARE_READERS) /* that a store takes */
 #define LMDB_MAGIC    0xBEEFC0DEu
 #define LMDB_MAGIC_AT 16
 

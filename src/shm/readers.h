@@ -147,6 +147,8 @@ struct share {
 	struct reader_entry reader[] __attribute__((aligned(64)));
 };
 
+#define READERS_MOST (1u << 20) /* max_readers is no more */
+
 /* What other processes can write is not trusted to be right: numbers from the share are bounded
  * before they are used. How many entries it has is kept in front of it, in this process's own
  * memory.

@@ -29,13 +29,15 @@ size_t share_file_bytes(uint32_t max_readers)
 	return round_up(share_bytes(max_readers), PAGE) + SHARE_LAZY;
 }
 
+/* layout_known - whether it is this version's, whatever the store. */
+static bool layout_known(const struct share *s)
+{
+	return memcmp(s->magic, LOCK_MAGIC, sizeof s->magic) == 0 && s->version == SHARE_LAYOUT;
+}
+
 bool share_mine(const struct share *s, uint64_t file_id)
 {
-	if (memcmp(s->magic, LOCK_MAGIC, sizeof s->magic) != 0)
-		return false;
-	if (s->version != SHARE_LAYOUT)
-		return false;
-	return s->file_id == file_id;
+	return layout_known(s) && s->file_id == file_id;
 }
 
 int share_read(int fd, uint64_t file_id, struct share *s)
@@ -138,15 +140,34 @@ static int share_fill(struct share_file *f, uint32_t max_readers, uint64_t publi
 	return 0;
 }
 
+/* readers_before - how many entries the lock file has had; 0: that cannot be known. A number that
+ * the file is too short for is no such number. */
+static uint32_t readers_before(int fd)
+{
+	struct share s;
+	struct stat st;
+
+	if (pread(fd, &s, sizeof s, 0) != (ssize_t)sizeof s || !layout_known(&s))
+		return 0;
+	if (s.max_readers > READERS_MOST || fstat(fd, &st) != 0)
+		return 0;
+	if ((uint64_t)st.st_size < share_file_bytes(s.max_readers))
+		return 0;
+	return s.max_readers;
+}
+
 /* share_make - nobody else uses the store: a share from nothing. It is whole when its magic number
  * is there, which is stored last. */
 static int share_make(struct share_file *f, const struct lock *lock, uint32_t max_readers,
                       uint64_t published, uint64_t file_id)
 {
+	const uint32_t before = readers_before(f->fd);
 	uint64_t magic;
 	int rc;
 
 	assert(lock->alone);
+	if (max_readers < before)
+		max_readers = before;
 	f->bytes = share_file_bytes(max_readers);
 	rc = lock_claim(lock);
 	if (rc)

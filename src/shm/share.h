@@ -52,7 +52,8 @@ int share_read(int fd, uint64_t file_id, struct share *share);
 #define SHARE_LAZY_RING  (64u * 512u)
 #define SHARE_LAZY       (SHARE_LAZY_SUPER + SHARE_LAZY_RING)
 
-/* share_file_open - the share of the store: made anew when lock->alone, else joined. When there is
+/* share_file_open - the share of the store: made anew when lock->alone, else joined. A lock file
+ * that has had more entries than max_readers keeps them. When there is
  * no lock file to write, one in memory. keep: share_left said that it has commits that the file
  * does not know; it is made anew but for these. Errors: VERSION when others use it with another
  * layout, BUSY when they use it for another store, ENOSPC, ENOMEM, errno. */

@@ -126,6 +126,44 @@ static void try_open(const char *what, const char *path, unsigned int flags)
 	mdb_env_close(env);
 }
 
+/* readers_asked - open with so many readers (0: unsaid), and how many there can be. */
+static void readers_asked(const char *path, unsigned int asked, unsigned int flags)
+{
+	MDB_env *env;
+	MDB_txn *txn;
+	MDB_envinfo info;
+	unsigned int kept = 0, begun = 0;
+
+	if (mdb_env_create(&env) || (asked && mdb_env_set_maxreaders(env, asked)))
+		exit(2);
+	SHOW(mdb_env_open(env, path, flags | MDB_NOTLS, 0644));
+	SHOW(mdb_env_get_maxreaders(env, &kept));
+	SHOW(mdb_env_info(env, &info));
+	while (!(flags & MDB_NOLOCK) && begun < 2000 && !mdb_txn_begin(env, NULL, MDB_RDONLY, &txn))
+		begun++;
+	printf("asked for %u: %u %u, begun %u\n", asked, kept, info.me_maxreaders, begun);
+	mdb_env_close(env);
+}
+
+/* reader_limits - a lock file that was made for more readers keeps them, also when the data file is
+ * another one; without a lock file there is nothing to keep. */
+static void reader_limits(void)
+{
+	static const unsigned int asked[] = {2, 3, 63, 0, 500, 0, 10, 1000, 126, 1};
+	const char *path = place("readers");
+
+	mkdir(path, 0755);
+	for (size_t i = 0; i < sizeof asked / sizeof asked[0]; i++)
+		readers_asked(path, asked[i], 0);
+	readers_asked(path, 7, MDB_RDONLY);
+	readers_asked(path, 9, MDB_NOLOCK);
+	readers_asked(path, 70000, 0);
+	SHOW(unlink(place("readers/data.mdb")));
+	readers_asked(path, 5, 0);
+	SHOW(unlink(place("readers/lock.mdb")));
+	readers_asked(path, 5, 0);
+}
+
 static void write_file(const char *path, const void *bytes, size_t n)
 {
 	FILE *f = fopen(path, "w");
@@ -234,4 +272,5 @@ void area_open(void)
 	SHOW(mdb_reader_list(env, print_line, NULL));
 	mdb_env_close(env);
 	in_child();
+	reader_limits();
 }

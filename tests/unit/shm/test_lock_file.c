@@ -48,6 +48,43 @@ static void lock_file_of_nobody(void **state)
 	assert_int_equal(access(scratch_path("e-lock"), F_OK), 0);
 }
 
+/* entries_with - how many reader entries a store has that is opened for so many. */
+static uint32_t entries_with(unsigned int asked)
+{
+	struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE, .max_readers = asked};
+	struct daxkv_store *store;
+	struct daxkv_info info;
+
+	OK(daxkv_open(scratch_path("e"), &o, &store));
+	OK(daxkv_info(store, &info));
+	OK(daxkv_close(store));
+	return info.max_readers;
+}
+
+/* A number of entries that the file is too short for, or that no store takes, is not believed. */
+static void lock_file_keeps_its_entries(void **state)
+{
+	const off_t at = offsetof(struct share, max_readers);
+	const uint32_t wild[] = {6000, READERS_MOST + 1, UINT32_MAX};
+	(void)state;
+
+	store_done(store_new("e", 4096));
+	OK(unlink(scratch_path("e-lock")));
+	assert_int_equal(entries_with(5), 5);
+	assert_int_equal(entries_with(5000), 5000);
+	assert_int_equal(entries_with(5), 5000);
+	assert_int_equal(entries_with(0), 5000);
+	for (unsigned int i = 0; i < 3; i++) {
+		const int fd = open(scratch_path("e-lock"), O_RDWR | O_CLOEXEC);
+
+		assert_int_equal(pwrite(fd, &wild[i], sizeof wild[i], at), sizeof wild[i]);
+		OK(ftruncate(fd, 5000 * 64));
+		close(fd);
+		assert_int_equal(entries_with(7), 7);
+	}
+	OK(unlink(scratch_path("e-lock")));
+}
+
 /* While somebody uses it, another layout, another store's, or one cut short is refused in words. */
 static void lock_file_of_another_kind_in_use(void **state)
 {
@@ -174,6 +211,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(lock_file_of_nobody),
+	    TEST(lock_file_keeps_its_entries),
 	    TEST(lock_file_of_another_kind_in_use),
 	    TEST(lock_file_of_somebody_else),
 	    TEST(other_names_and_a_lost_lock_file),

@@ -103,6 +103,7 @@ static void readers_up_to_the_maximum(void **state)
 	struct daxkv_store *store;
 	(void)state;
 	unlink(scratch_path("t"));
+	unlink(scratch_path("t-lock"));
 	store =
 	    store_open("t", (struct daxkv_options){
 	                        .flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE, .max_readers = 5});
