@@ -64,6 +64,21 @@ ssize_t pread(int fd, void *buf, size_t n, off_t off)
 	return syscall(SYS_pread64, fd, buf, n, off);
 }
 
+/* What a build with _FORTIFY_SOURCE makes of a read into a buffer whose size is known. */
+ssize_t __pread_chk(int fd, void *buf, size_t n, off_t off, size_t size);
+ssize_t __pread64_chk(int fd, void *buf, size_t n, off64_t off, size_t size);
+
+ssize_t __pread_chk(int fd, void *buf, size_t n, off_t off, size_t size)
+{
+	assert_true(n <= size);
+	return pread(fd, buf, n, off);
+}
+
+ssize_t __pread64_chk(int fd, void *buf, size_t n, off64_t off, size_t size)
+{
+	return __pread_chk(fd, buf, n, off, size);
+}
+
 /* salvage_bad_medium - blocks of the medium that have noise cannot be read. Returns how many pages
  * that takes along. */
 static uint64_t salvage_bad_medium(void)

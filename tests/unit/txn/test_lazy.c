@@ -165,23 +165,19 @@ static void another_start_of_the_machine_believes_the_file_alone(void **state)
 	OK(daxkv_close(store));
 }
 
-/* shell - a command with the paths of an image file and of a mount point. */
-static bool shell(const char *format)
+/* shell - a command that knows the paths of an image file and of a mount point. */
+static bool shell(const char *command)
 {
-	char image[PATH_MAX], text[4 * PATH_MAX];
-	const char *at;
-
-	snprintf(image, sizeof image, "%s", scratch_path("image"));
-	at = scratch_path("at");
-	snprintf(text, sizeof text, format, image, at);
-	return system(text) == 0;
+	setenv("IMAGE", scratch_path("image"), 1);
+	setenv("AT", scratch_path("at"), 1);
+	return system(command) == 0;
 }
 
 /* unmount - what is left of a test that failed. */
 static int unmount(void **state)
 {
 	(void)state;
-	while (shell("umount '%2$s' 2>/dev/null"))
+	while (shell("umount \"$AT\" 2>/dev/null"))
 		continue;
 	return 0;
 }
@@ -204,8 +200,9 @@ static void another_mount_believes_the_file_alone(void **state)
 {
 	(void)state;
 
-	if (geteuid() != 0 || !shell("truncate -s 32M '%1$s' && mkfs.ext4 -q '%1$s' && "
-	                             "mkdir '%2$s' && mount -o loop '%1$s' '%2$s'"))
+	if (geteuid() != 0 || !shell("exec 2>/dev/null; truncate -s 32M \"$IMAGE\" && "
+	                             "mkfs.ext4 -q \"$IMAGE\" && mkdir \"$AT\" && "
+	                             "mount -o loop \"$IMAGE\" \"$AT\""))
 		skip();
 	for (int again = 0; again < 2; again++) {
 		const pid_t pid = fork();
@@ -216,11 +213,11 @@ static void another_mount_believes_the_file_alone(void **state)
 		assert_int_equal(waitpid(pid, &status, 0), pid);
 		assert_int_equal(status, 0);
 		if (again) { /* by way of another mount point it is the same one */
-			assert_true(shell("mount --bind '%2$s' '%2$s'"));
+			assert_true(shell("mount --bind \"$AT\" \"$AT\""));
 			assert_int_equal(left_seen("at/s"), 300);
-			assert_true(shell("umount '%2$s' && umount '%2$s'"));
+			assert_true(shell("umount \"$AT\" && umount \"$AT\""));
 		} else {
-			assert_true(shell("umount '%2$s' && mount -o loop '%1$s' '%2$s'"));
+			assert_true(shell("umount \"$AT\" && mount -o loop \"$IMAGE\" \"$AT\""));
 			assert_int_equal(left_seen("at/s"), 0);
 		}
 	}
