@@ -14,6 +14,7 @@
 
 #include "page/order.h"
 #include "page/view.h"
+#include "space/wset.h"
 
 struct sep { /* a separator, in a page or in memory */
 	const uint8_t *key;
@@ -57,7 +58,7 @@ static inline uint64_t inner_kid(const struct view *v, const struct fmt_page *pa
 {
 	uint64_t kid = load_word(inner_kids(page) + index);
 
-	if (v->w)
+	if (v->w && v->w->n)
 		return inner_kid_pending(v->w, off, index, kid);
 	return kid;
 }

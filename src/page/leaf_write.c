@@ -36,6 +36,13 @@ uint32_t leaf_crc(const uint8_t *p, uint32_t end)
 	return crc32c(head, p + FMT_LEAF_BASE, end - FMT_LEAF_BASE);
 }
 
+/* lengths_of - both lengths as one number, for comparing. */
+static inline uint64_t lengths_of(const struct item *it)
+{
+	return get64((const uint8_t *)&it->klen);
+}
+static_assert(offsetof(struct item, vlen) == offsetof(struct item, klen) + 4, "lengths_of");
+
 /* One pass: whether all of them have the lengths of the first. */
 uint32_t leaf_costs(const struct order *o, const struct item *items, uint32_t n)
 {
@@ -43,16 +50,11 @@ uint32_t leaf_costs(const struct order *o, const struct item *items, uint32_t n)
 
 	if (!n || !uniform_suits(o, first))
 		return 0;
-	for (uint32_t i = 1; i < n; i++) {
-		const struct item *it = &items[i];
+	uint64_t lengths = lengths_of(first);
 
-		if (it->klen != first->klen)
+	for (const struct item *it = items + 1; it < items + n; it++)
+		if (lengths_of(it) != lengths || it->flags)
 			return 0;
-		if (it->vlen != first->vlen)
-			return 0;
-		if (it->flags)
-			return 0;
-	}
 	return 8 + uniform_stride(first->klen, first->vlen);
 }
 

@@ -558,8 +558,9 @@ int space_words(struct space *s, struct words *words)
 	return words_add(words, offsetof(struct fmt_super, size), s->end);
 }
 
-/* The log becomes the limbo's; the dirty marks are for the next transaction. */
-void space_committed(struct space *s, uint64_t txn)
+/* pages_committed - the part of space_committed for a transaction that took or freed pages. Out of
+ * line: most small ones have done neither. */
+static __attribute__((noinline)) void pages_committed(struct space *s, uint64_t txn)
 {
 	uint64_t per_zone = space_zone_words(s);
 	uint64_t off;
@@ -571,7 +572,6 @@ void space_committed(struct space *s, uint64_t txn)
 		if (space_op_waits(s, &s->op[i]))
 			limbo_add(&s->limbo, txn, s->op[i].off, s->op[i].pages);
 	s->nops = 0;
-	s->puts = false;
 	s->coarse = false;
 	for (size_t i = 0; i < s->ndirty; i++) {
 		uint64_t z = s->dirty_word[i] / per_zone;
@@ -582,6 +582,14 @@ void space_committed(struct space *s, uint64_t txn)
 			s->zone[z].dirty[w / SPACE_WORD_BITS] &= ~bit;
 	}
 	s->ndirty = 0;
+}
+
+/* The log becomes the limbo's; the dirty marks are for the next transaction. */
+void space_committed(struct space *s, uint64_t txn)
+{
+	if (s->nops || s->ndirty || UNLIKELY(s->coarse))
+		pages_committed(s, txn);
+	s->puts = false;
 	s->gained = 0;
 	s->grown.n = 0;
 	s->moved = false;

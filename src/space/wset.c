@@ -127,11 +127,9 @@ void wset_begin(struct wset *w, uint64_t txn)
 	w->nspare = 0;
 }
 
-/* Mostly nothing is there: a small transaction has touched few pages. */
-struct wpage *wset_find(const struct wset *w, uint64_t off)
+/* Mostly the first place that is looked at is the page's, or nobody's. */
+struct wpage *wset_find_any(const struct wset *w, uint64_t off)
 {
-	if (!w->n)
-		return NULL;
 	for (size_t h = table_bucket(w, off); w->table[h]; h = (h + 1) & w->mask) {
 		struct wpage *wp = wset_at(w, w->table[h] - 1);
 

@@ -106,8 +106,16 @@ void wset_close(struct wset *w);
 /* wset_begin - an empty set for transaction txn. */
 void wset_begin(struct wset *w, uint64_t txn);
 
-/* wset_find - the page's entry, or NULL when it was not touched. */
-struct wpage *wset_find(const struct wset *w, uint64_t off);
+/* wset_find - the page's entry, or NULL when it was not touched. wset_find_any - the same of a set
+ * that has entries. */
+struct wpage *wset_find_any(const struct wset *w, uint64_t off);
+/* Inlined for a transaction that has touched nothing so far, as a small one on its way down. */
+static inline struct wpage *wset_find(const struct wset *w, uint64_t off)
+{
+	if (!w->n)
+		return NULL;
+	return wset_find_any(w, off);
+}
 
 /* wset_touch - the page's entry for changing it at this level; a new one is blank (a committed
  * page's). wset_touch_found - the same where *wp is what wset_find has just said. ENOMEM. */

@@ -438,7 +438,7 @@ ALWAYS_INLINE void tree_prefetch(const struct view *view, uint64_t off, unsigned
 		return;
 	const uint8_t *p = view->base + off;
 
-#pragma GCC unroll 4
+#pragma GCC unroll 16
 	for (unsigned int i = 0; i < lines; i++)
 		__builtin_prefetch(p + i * FMT_LINE);
 }

@@ -55,16 +55,18 @@ static inline unsigned int level_of(const struct fmt_page *root)
 	return once(root->level) % TREE_DEPTH;
 }
 
-/* lines_of - how many lines of a page of that level are prefetched. */
-static inline unsigned int lines_of(const struct view *v, unsigned int level)
+/* expect_kid - prefetch what a search reads of the page at off, which is of that level. Each number
+ * of lines is a constant, so that there is little between one prefetch and the next. */
+ALWAYS_INLINE void expect_kid(const struct view *v, uint64_t off, unsigned int level)
 {
 	if (level > 1)
-		return 0;
+		return;
 	if (level == 1)
-		return INNER_LINES;
-	if (v->w)
-		return WRITE_LINES;
-	return LEAF_LINES;
+		tree_prefetch(v, off, INNER_LINES);
+	else if (v->w)
+		tree_prefetch(v, off, WRITE_LINES);
+	else
+		tree_prefetch(v, off, LEAF_LINES);
 }
 
 /* An index behind the last kid comes from a caller that looks ahead. */
@@ -83,7 +85,7 @@ static int kid_of(const struct tree *t, const struct fmt_page *page, uint64_t of
 	const struct view *v = t->view;
 	uint64_t ref = inner_kid(v, page, off, index);
 
-	tree_prefetch(v, ref, lines_of(v, level));
+	expect_kid(v, ref, level);
 	return view_page(v, ref, level, kid, at);
 }
 
