@@ -16,8 +16,10 @@ struct record {
 	uint64_t txn;
 	uint64_t after; /* the words of all records up to it are in place */
 	const uint8_t *pairs;
-	uint32_t n;     /* pairs in the record */
-	uint64_t spill; /* first page of the pairs, when they are not in the record; else 0 */
+	uint32_t n;         /* pairs in the record */
+	uint64_t spill;     /* first page of the pairs, when they are not in the record; else 0 */
+	uint64_t spilled;   /* pairs in such pages, all together */
+	uint32_t spill_crc; /* of them */
 };
 
 /* record_place - the bytes of the ring's place with that index. */
@@ -59,6 +61,8 @@ static bool record_read(const struct salvage *s, uint64_t index, struct record *
 	r->after = r->txn - back;
 	if (spilled) {
 		r->spill = get64(p + 24);
+		r->spilled = get64(p + 32);
+		r->spill_crc = (uint32_t)get64(p + 40);
 		return true;
 	}
 	r->n = words;
@@ -151,10 +155,14 @@ static void words_lost(struct salvage *s, uint64_t txn, uint64_t off)
 		salvage_lost(s, NULL, "record of commit %lu: %s", txn, what);
 }
 
-/* spill_put - the pairs of a chain of pages. A damaged chain may be a ring, hence the bound. */
+/* spill_put - the pairs of a chain of pages. A damaged chain may be a ring, hence the bound. Pairs
+ * that are not all as they were written are put nevertheless, since most of them are right, and
+ * what they lead to has checksums of its own. */
 static void spill_put(struct salvage *s, const struct record *r)
 {
 	uint64_t off = r->spill;
+	uint64_t pairs = 0;
+	uint32_t crc = 0;
 
 	for (uint64_t i = 0; i < s->pages && off != 0; i++) {
 		const struct fmt_spill *spill;
@@ -164,9 +172,13 @@ static void spill_put(struct salvage *s, const struct record *r)
 			return;
 		}
 		spill = (const void *)(s->base + off);
+		crc = crc32c(crc, spill->pair, spill->pairs * PAIR);
+		pairs += spill->pairs;
 		words_put(s, (const uint8_t *)spill->pair, spill->pairs);
 		off = spill->page.prev;
 	}
+	if (pairs != r->spilled || crc != r->spill_crc)
+		words_lost(s, r->txn, r->spill);
 }
 
 /* record_put - the words of a record, wherever they are. */

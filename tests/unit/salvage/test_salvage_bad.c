@@ -4,6 +4,7 @@
  * a page: its read by the system fails, and the page is a signal in a mapping. So pread fails here
  * for such pages, and no access to them is allowed.
  */
+#include "salvage/salvage.h"
 #include "salvage_world.h"
 
 #include "base/crc.h"
@@ -204,9 +205,8 @@ static void kids_that_are_all_one_page(void **state)
 	world_end();
 }
 
-/* newest_words - the record of the newest commit, which has words: a pair of place and value each.
- */
-static uint8_t *newest_words(uint8_t *image, uint8_t **pairs, uint64_t *words)
+/* newest_record - where it lies in the image. */
+static uint8_t *newest_record(uint8_t *image)
 {
 	const struct fmt_super *super = (const void *)image;
 	uint8_t *ring = image + super->ring_off;
@@ -219,6 +219,14 @@ static uint8_t *newest_words(uint8_t *image, uint8_t **pairs, uint64_t *words)
 			newest = r;
 	}
 	assert_non_null(newest);
+	return newest;
+}
+
+/* newest_words - the record of the newest commit, which has words: a pair of place and value each.
+ */
+static uint8_t *newest_words(uint8_t *image, uint8_t **pairs, uint64_t *words)
+{
+	uint8_t *newest = newest_record(image);
 	const uint64_t ranges = get64(newest + 16) >> 32 & 0xff;
 
 	*words = get64(newest + 16) >> 40 & 0xff;
@@ -242,11 +250,10 @@ static void record_point(uint8_t *image, uint64_t off, uint64_t value)
 	                         (size_t)(pairs + 16 * words - record - 16)));
 }
 
-/* small_world - KEYS_FEW commits of one entry; returns the image as it is mapped. */
-static uint8_t *small_world(void)
+/* small_store - KEYS_FEW commits of one entry. */
+static struct daxkv_store *small_store(void)
 {
 	struct daxkv_store *store = store_new("store", 512);
-	uint8_t *image;
 
 	memset(w.known, 0, sizeof w.known);
 	w.page_size = 512;
@@ -258,14 +265,31 @@ static uint8_t *small_world(void)
 		OK(daxkv_txn_commit(txn));
 	}
 	pages_find(store);
-	store_image(store, "image");
+	return store;
+}
+
+/* image_of - what a crash leaves of the store, as it is mapped. */
+static uint8_t *image_of(const struct daxkv_store *store, const char *name)
+{
+	uint8_t *image;
+
+	store_image(store, name);
 	w.size = store->map.size;
-	store_done(store);
-	int fd = open(scratch_path("image"), O_RDWR | O_CLOEXEC);
+	int fd = open(scratch_path(name), O_RDWR | O_CLOEXEC);
 
 	image = mmap(NULL, w.size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	assert_true(image != MAP_FAILED);
 	close(fd);
+	return image;
+}
+
+/* small_world - the image of a small store, which is closed. */
+static uint8_t *small_world(void)
+{
+	struct daxkv_store *store = small_store();
+	uint8_t *image = image_of(store, "image");
+
+	store_done(store);
 	return image;
 }
 
@@ -303,6 +327,98 @@ static void words_that_are_not_in_place(void **state)
 	small_world_back(image, KEYS_FEW);
 }
 
+/* words_back - the words of the newest record, which has them in pages, are as they were in older,
+ * and these pages are lost. */
+static void words_back(uint8_t *image, const uint8_t *older, uint64_t older_size)
+{
+	const uint8_t *record = newest_record(image);
+	uint64_t off = get64(record + 24);
+
+	assert_int_equal(get64(record + 16) >> 32 & 0xff, FMT_REC_SPILLED);
+	while (off) {
+		struct fmt_spill *spill = (void *)(image + off);
+
+		for (uint64_t i = 0; i < spill->pairs; i++) {
+			const uint64_t at = spill->pair[2 * i];
+
+			if (at < older_size)
+				put64(image + at, get64(older + at));
+		}
+		off = spill->page.prev;
+		spill->page.type = 0;
+	}
+}
+
+/* inner_lost - all inner pages of the image are noise: each leaf is found by itself. */
+static void inner_lost(uint8_t *image)
+{
+	for (uint64_t off = FMT_SUPER_SIZE; off < w.size; off += w.page_size)
+		if (image[off + 20] == FMT_INNER &&
+		    salvage_page_sound(image + off, off, w.page_size))
+			memset(image + off, 0x5a, w.page_size);
+}
+
+/* The bitmap that is there is that of the commit before: it takes pages of the newest commit for
+ * free, which are in use. All entries of these come back. What was added to pages that were there
+ * is lost with the words of the commit. */
+static void a_bitmap_of_an_older_state(void **state)
+{
+	static struct known before[KEYS];
+	struct daxkv_store *store = small_store();
+	uint8_t *older = image_of(store, "older"), *image;
+	const uint64_t older_size = w.size;
+	struct daxkv_txn *txn = begin(store);
+	uint32_t in_new_pages = 0;
+
+	(void)state;
+	memcpy(before, w.known[MAIN], sizeof before);
+	for (uint32_t i = 1; i <= KEYS_FEW; i++)
+		change(txn, DAXKV_MAIN, MAIN, i, true);
+	OK(daxkv_txn_commit(txn));
+	pages_find(store);
+	image = image_of(store, "image");
+	words_back(image, older, older_size);
+	inner_lost(image);
+	munmap(older, older_size);
+	munmap(image, w.size);
+	store_done(store);
+	salvage("image");
+	assert_true(w.mixed > 0);
+	for (uint32_t i = 1; i <= KEYS_FEW; i++) {
+		if (w.known[MAIN][i].from == before[i].from)
+			continue;
+		assert_int_equal(w.known[MAIN][i].back, 1);
+		in_new_pages++;
+	}
+	assert_true(in_new_pages > KEYS_FEW / 2);
+}
+
+/* A word in a page of the newest record's is not the one that was written. */
+static void a_word_of_a_record_is_wrong(void **state)
+{
+	struct daxkv_store *store = small_store();
+	struct daxkv_txn *txn = begin(store);
+	struct fmt_spill *spill;
+	uint8_t *image;
+
+	(void)state;
+	for (uint32_t i = 1; i <= KEYS_FEW; i++)
+		change(txn, DAXKV_MAIN, MAIN, i, true);
+	OK(daxkv_txn_commit(txn));
+	image = image_of(store, "image");
+	store_done(store);
+	assert_int_equal(get64(newest_record(image) + 16) >> 32 & 0xff, FMT_REC_SPILLED);
+	spill = (void *)(image + get64(newest_record(image) + 24));
+	spill->pair[1] ^= 1; /* the last bit of what goes to the first place */
+	munmap(image, w.size);
+	salvage("image");
+	assert_int_equal(w.mixed, 1);
+	for (uint32_t i = 1, back = 0; i <= KEYS_FEW; i++) {
+		back += w.known[MAIN][i].back;
+		assert_true(i < KEYS_FEW || back > KEYS_FEW * 9 / 10);
+	}
+}
+
 /* Nothing of a page is believed when one of its bytes is wrong. */
 static void a_byte_of_a_page_is_wrong(void **state)
 {
@@ -329,7 +445,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(some_pages_cannot_be_read),   TEST(the_only_superblock_cannot_be_read),
 	    TEST(kids_that_are_all_one_page),  TEST(a_word_over_a_page_header),
-	    TEST(words_that_are_not_in_place), TEST(a_byte_of_a_page_is_wrong)};
+	    TEST(words_that_are_not_in_place), TEST(a_bitmap_of_an_older_state),
+	    TEST(a_word_of_a_record_is_wrong), TEST(a_byte_of_a_page_is_wrong)};
 
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }
