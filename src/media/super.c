@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #define SUPER_HASH_SEED 0x6461786b76000001u
+#define CACHE_PAGE      4096u /* bytes of the page cache's smallest page */
 #define LMDB_MAGIC      0xBEEFC0DEu
 #define LMDB_MAGIC_OFF  16
 
@@ -186,14 +187,17 @@ uint64_t super_min_size(uint32_t page_size)
 	return first_page_of(page_size) + 3 * (uint64_t)page_size;
 }
 
-/* write_at - as write_all of map_file.c, which is about files and not about stores. A write of
- * nothing is EIO. 0 or errno, without a text. */
+/* write_at - as file_write of map_file.c, which is about files and not about stores. A write of
+ * nothing is EIO. 0 or errno, without a text. No piece is larger than a small page of the page
+ * cache: the kernel holds in one page what one call writes, and a commit that changes a record of
+ * the ring would write all of it. */
 static int write_at(int fd, const void *p, size_t n, uint64_t off)
 {
 	const uint8_t *bytes = p;
 
 	while (n) {
-		ssize_t done = pwrite(fd, bytes, n, (off_t)off);
+		const size_t piece = min_u64(n, CACHE_PAGE - off % CACHE_PAGE);
+		ssize_t done = pwrite(fd, bytes, piece, (off_t)off);
 
 		if (done < 0 && errno == EINTR)
 			continue;
