@@ -320,8 +320,8 @@ void daxkv_txn_abort(struct daxkv_txn *txn);
 void daxkv_txn_reset(struct daxkv_txn *txn);
 int daxkv_txn_renew(struct daxkv_txn *txn);
 
-/* daxkv_txn_set_user_version - change the store's user version with this transaction. Errors:
- * EINVAL, BAD_TXN, EACCES (read transaction). */
+/* daxkv_txn_set_user_version - change the store's user version with this transaction, which then
+ * has a number even if nothing changes. Errors: EINVAL, BAD_TXN, EACCES (read transaction). */
 int daxkv_txn_set_user_version(struct daxkv_txn *txn, uint64_t value);
 
 /* daxkv_txn_clone - another read transaction of the same snapshot, for use by another thread. The

@@ -277,7 +277,6 @@ static int changeable(MDB_cursor *c)
 		return EACCES;
 	if (c->txn->state)
 		return MDB_BAD_TXN;
-	c->txn->changed = true;
 	return c->handle->used ? 0 : EINVAL;
 }
 
@@ -447,8 +446,10 @@ int mdb_cursor_put(MDB_cursor *c, MDB_val *key, MDB_val *data, unsigned int flag
 	if (flags & MDB_APPENDDUP) /* mdb_load says CURRENT | APPENDDUP for one more value of the
 	                              current key */
 		flags &= ~(unsigned int)MDB_CURRENT;
-	return flags & MDB_MULTIPLE ? multiple_put(c, key, data, flags)
-	                            : layer_cursor_put(c, key, data, flags);
+	rc = flags & MDB_MULTIPLE ? multiple_put(c, key, data, flags)
+	                          : layer_cursor_put(c, key, data, flags);
+	c->txn->changed |= !rc || put_counts(rc, flags);
+	return rc;
 }
 
 int mdb_cursor_del(MDB_cursor *c, unsigned int flags)
@@ -481,5 +482,8 @@ int mdb_cursor_del(MDB_cursor *c, unsigned int flags)
 			return rc;
 	}
 	rc = txn_result(c->txn, daxkv_cursor_del(c->inner, flags & MDB_NODUPDATA));
-	return rc ? rc : cursors_advance(c->txn, c->handle, c);
+	if (rc)
+		return rc;
+	c->txn->changed = true;
+	return cursors_advance(c->txn, c->handle, c);
 }

@@ -98,16 +98,16 @@ static int open_main(MDB_txn *txn, unsigned int wanted, MDB_dbi *dbi)
 	daxkv_db db;
 	int rc = daxkv_db_flags(txn->inner, DAXKV_MAIN, &flags);
 
+	wanted = store_flags(flags | wanted);
 	if (!rc && wanted & ~flags) {
 		rc = daxkv_db_stat(txn->inner, DAXKV_MAIN, &stat);
 		if (!rc && stat.entries)
 			return MDB_INCOMPATIBLE;
-		txn->changed = true;
+		txn->changed = !txn->rdonly;
 		if (!rc && !txn->rdonly)
-			rc = daxkv_db_open(txn->inner, NULL,
-			                   DAXKV_CREATE | store_flags(flags | wanted) |
-			                       (flags & ~(unsigned int)DB_FLAGS),
-			                   &db);
+			rc = daxkv_db_open(
+			    txn->inner, NULL,
+			    DAXKV_CREATE | wanted | (flags & ~(unsigned int)DB_FLAGS), &db);
 	}
 	if (!rc)
 		rc = handle_learn(txn, handle);

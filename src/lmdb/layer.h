@@ -140,10 +140,11 @@ struct MDB_txn {
 	MDB_env *env;
 	struct daxkv_txn *inner; /* of an unused handle in a reader's entry: an idle one, or NULL */
 	unsigned int state;
-	unsigned int forks; /* fork_count at its beginning: else it is the parent process's */
-	bool rdonly, changed, opened; /* changed: or tried to; opened: a handle */
-	uint64_t began;               /* the newest event then */
-	uint64_t serial;              /* see txn_serial; 0: has none yet */
+	unsigned int forks;  /* fork_count at its beginning: else it is the parent process's */
+	bool rdonly, opened; /* opened: a handle */
+	bool changed;        /* its commit has a number, as LMDB's has that copied a page */
+	uint64_t began;      /* the newest event then */
+	uint64_t serial;     /* see txn_serial; 0: has none yet */
 	MDB_txn *parent, *child;
 	struct reader *reader; /* the entry that shows what it reads */
 	struct reader *home;   /* the entry that the handle lies in; NULL: none */
@@ -334,7 +335,8 @@ uint64_t mapsize_limit(uint64_t size);
  * what is in use. ENOMEM: no address space. */
 int mapsize_apply(MDB_env *env, size_t size);
 
-/* mapsize_keep - the map size is kept with the store when it is larger than the one that is. */
+/* mapsize_keep - the map size is kept with the store when it is larger than the one that is; and
+ * the commit of txn has a number, whether anything else changes or not. */
 void mapsize_keep(const MDB_env *env, struct daxkv_txn *txn);
 
 /* ---- reader.c -------------------------------------------------------------------------------- */
@@ -495,6 +497,15 @@ int cursors_advance(MDB_txn *txn, const struct handle *handle, const MDB_cursor 
 int layer_cursor_put(MDB_cursor *c, MDB_val *key, MDB_val *data, unsigned int flags);
 
 /* ---- layer_put.c ----------------------------------------------------------------------------- */
+
+/* put_counts - whether a put with these flags and LMDB's result gives the commit a number although
+ * nothing changed: LMDB copies the page of a key before it looks at its values. */
+static inline bool put_counts(int rc, unsigned int flags)
+{
+	if (rc == MDB_KEYEXIST)
+		return !(flags & (MDB_NOOVERWRITE | MDB_APPEND));
+	return rc == MDB_INCOMPATIBLE;
+}
 
 /* put_ordered - daxkv_put, with the program's order at hand. With duplicates MDB_RESERVE is for a
  * key's first value; for others, as in LMDB, the value's bytes are there already. The store's

@@ -49,7 +49,6 @@ static int changing(MDB_txn *txn, MDB_dbi dbi, struct handle *handle)
 		return EACCES;
 	if (UNLIKELY(txn->state))
 		return MDB_BAD_TXN;
-	txn->changed = true;
 	return compare_adopt(txn, handle);
 }
 
@@ -83,7 +82,14 @@ int mdb_put(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *data, unsigned int
 		return rc;
 	if (put_too_long(txn->env, handle, key, data))
 		return MDB_BAD_VALSIZE;
-	return txn_result(txn, put_ordered(txn, handle, key, data, flags));
+	rc = put_ordered(txn, handle, key, data, flags);
+	if (LIKELY(!rc)) {
+		txn->changed = true;
+		return 0;
+	}
+	rc = txn_result(txn, rc);
+	txn->changed |= put_counts(rc, flags);
+	return rc;
 }
 
 int mdb_del(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *data)
@@ -102,7 +108,9 @@ int mdb_del(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *data)
 	rc = daxkv_del(txn->inner, handle->db, val_of(key), val_of(data));
 	if (UNLIKELY(rc == DAXKV_NEED_COMPARE) && !compare_provide(txn->inner, handle))
 		rc = daxkv_del(txn->inner, handle->db, val_of(key), val_of(data));
-	if (LIKELY(!rc))
+	if (LIKELY(!rc)) {
+		txn->changed = true;
 		return UNLIKELY(txn->cursors) ? cursors_advance(txn, handle, NULL) : 0;
+	}
 	return rc == DAXKV_KEY_SIZE ? key_result(txn, key, rc) : txn_result(txn, rc);
 }

@@ -143,9 +143,11 @@ int mapsize_apply(MDB_env *env, size_t size)
 
 void mapsize_keep(const MDB_env *env, struct daxkv_txn *txn)
 {
-	if (UNLIKELY(env->mapsize > daxkv_user_version(env->store)))
-		(void)daxkv_txn_set_user_version(
-		    txn, env->mapsize); /* a transaction that failed says so at its commit */
+	uint64_t kept = daxkv_user_version(env->store);
+
+	if (UNLIKELY(env->mapsize > kept))
+		kept = env->mapsize;
+	(void)daxkv_txn_set_user_version(txn, kept); /* one that failed says so at its commit */
 }
 
 int mdb_env_set_mapsize(MDB_env *env, size_t size)

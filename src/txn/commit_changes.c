@@ -200,7 +200,10 @@ int commit_changes(struct daxkv_txn *txn, struct words *words, struct ranges *ra
 	if (!rc && txn->user_version_set &&
 	    load_word(&super_now(store)->user_version) != txn->user_version)
 		rc = words_add(words, offsetof(struct fmt_super, user_version), txn->user_version);
-	if (rc)
-		return rc;
-	return commit_pages(&store->wset, words, ranges);
+	if (!rc)
+		rc = commit_pages(&store->wset, words, ranges);
+	/* setting it to what it was is a commit all the same */
+	if (!rc && UNLIKELY(txn->user_version_set && !words->n && !ranges->n))
+		rc = words_add(words, offsetof(struct fmt_super, user_version), txn->user_version);
+	return rc;
 }

@@ -164,7 +164,7 @@ int txn_seal_reserved(struct daxkv_txn *txn)
 	return rc;
 }
 
-/* A word of the superblock, which the commit stores when it differs. */
+/* A word of the superblock, which the commit stores when it differs, or has nothing else. */
 int daxkv_txn_set_user_version(struct daxkv_txn *txn, uint64_t value)
 {
 	int rc = txn_check(txn, true);

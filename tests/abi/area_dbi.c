@@ -130,6 +130,46 @@ static void names(MDB_env *env)
 	mdb_txn_abort(txn);
 }
 
+/* main_again - the main database with each combination of flags, in which some have no effect: they
+ * may be asked for again when it has entries, and that changes nothing. */
+static void main_again(void)
+{
+	static const unsigned int bits[] = {MDB_REVERSEKEY, MDB_DUPSORT,    MDB_INTEGERKEY,
+	                                    MDB_DUPFIXED,   MDB_INTEGERDUP, MDB_REVERSEDUP};
+	char name[32];
+
+	for (unsigned int n = 0; n < 64; n++) {
+		unsigned int flags = 0;
+		MDB_envinfo info;
+		MDB_env *env;
+		MDB_txn *txn;
+		MDB_dbi dbi;
+		size_t last = 0;
+
+		for (unsigned int i = 0; i < 6; i++)
+			flags |= n >> i & 1 ? bits[i] : 0;
+		if ((flags & (MDB_DUPSORT | MDB_DUPFIXED)) == MDB_DUPFIXED)
+			continue; /* LMDB takes its own pages for others */
+		snprintf(name, sizeof name, "main-again-%u", n);
+		env = started(name, 0);
+		for (int round = 0; round < 4; round++) {
+			MDB_val k = value_of("integers"), v = value_of("eightnow");
+
+			if (mdb_txn_begin(env, NULL, round == 3 ? MDB_RDONLY : 0, &txn))
+				exit(2);
+			printf("%x: %d", flags, mdb_dbi_open(txn, NULL, flags, &dbi));
+			if (round == 1)
+				printf(", put %d", mdb_put(txn, dbi, &k, &v, 0));
+			printf(", commit %d", mdb_txn_commit(txn));
+			SHOW(mdb_env_info(env, &info));
+			if (round > 0) /* the first keeps flags without effect in LMDB alone */
+				printf("numbers %zu\n", info.me_last_txnid - last);
+			last = info.me_last_txnid;
+		}
+		mdb_env_close(env);
+	}
+}
+
 void area_dbi(void)
 {
 	MDB_env *env = started("dbi", 0);
@@ -172,6 +212,7 @@ void area_dbi(void)
 	SHOW(mdb_dbi_open(txn, "x", MDB_CREATE, &dbi));
 	SHOW(mdb_txn_commit(txn));
 	mdb_env_close(env);
+	main_again();
 }
 
 /* ---- orders ---------------------------------------------------------------------------------- */

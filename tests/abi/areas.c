@@ -104,7 +104,8 @@ int main(int argc, char **argv)
 	    {"entry", area_entry},     {"cursor", area_cursor},   {"dups", area_dups},
 	    {"deleted", area_deleted}, {"full", area_full},       {"copy", area_copy},
 	    {"file", area_file},       {"process", area_process}, {"fork", area_fork},
-	    {"large", area_large},     {"sync", area_sync},       {"asked", area_asked}};
+	    {"large", area_large},     {"sync", area_sync},       {"asked", area_asked},
+	    {"number", area_number}};
 
 	if (argc < 2)
 		return 2;

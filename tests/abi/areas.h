@@ -60,5 +60,6 @@ void area_process(void);
 void area_fork(void);
 void area_sync(void);
 void area_asked(void);
+void area_number(void);
 
 #endif

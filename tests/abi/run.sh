@@ -132,7 +132,7 @@ key_size() {
 
 areas() {
 	for area in env open txn threads hands map flags dbi handles misuse cancel order entry \
-		cursor dups deleted full copy file process fork sync asked; do
+		cursor dups deleted full copy file process fork sync asked number; do
 		both "area-$area" "$BUILD/tests/abi/areas" dir "$area"
 	done
 }

@@ -34,10 +34,10 @@ static void kept_by_commit_only(void **state)
 
 	assert_int_equal(daxkv_txn_set_user_version(txn, 1), EACCES);
 	daxkv_txn_abort(txn);
-	set(other, UINT64_MAX); /* nothing changes: no commit */
+	set(other, UINT64_MAX); /* nothing changes: a commit all the same */
 	set(other, 9);
 	txn = begin_reading(store);
-	assert_int_equal(daxkv_txn_id(txn), id + 1);
+	assert_int_equal(daxkv_txn_id(txn), id + 2);
 	daxkv_txn_abort(txn);
 	store_image(store, "word-image");
 	store_check(other);
@@ -113,12 +113,29 @@ static void size_follows_growth(void **state)
 	store_done(store);
 }
 
+/* A commit of nothing has no number, one that sets the version has, whatever that was. */
+static void setting_what_it_was_is_a_commit(void **state)
+{
+	struct daxkv_store *store = store_new("v", 4096);
+	uint64_t number;
+	(void)state;
+
+	for (unsigned int lazy = 0; lazy < 2; lazy++) {
+		OK(daxkv_set_durability(store, lazy ? DAXKV_LAZY : DAXKV_DURABLE));
+		number = info(store).last_txn;
+		OK(daxkv_txn_commit(begin(store)));
+		assert_int_equal(info(store).last_txn, number);
+		set(store, daxkv_user_version(store));
+		assert_true(info(store).last_txn > number);
+	}
+	store_done(store);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(kept_by_commit_only),
-	    TEST(nested_transactions),
-	    TEST(a_new_store_has_the_options_word),
+	    TEST(kept_by_commit_only), TEST(setting_what_it_was_is_a_commit),
+	    TEST(nested_transactions), TEST(a_new_store_has_the_options_word),
 	    TEST(size_follows_growth),
 	};
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
