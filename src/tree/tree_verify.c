@@ -36,14 +36,20 @@ static int page_verify(const struct view *v, uint64_t off)
 }
 
 /* Versions older than the snapshot are not looked at: nobody reads them here. A place outside the
- * file, or in the middle of a page, is raised before it is read. */
+ * file, or in the middle of a page, is raised before it is read. The word is read once more than
+ * the way to the page was: another process may have stored a page in it meanwhile that lies behind
+ * what is mapped. */
 int tree_way_verify(const struct view *v, uint64_t from, uint64_t to)
 {
 	int rc = 0;
 
 	while (UNLIKELY(from != to) && from && !rc) {
-		if (from & (v->psize - 1) || from > view_size(v) - v->psize)
+		if (from & (v->psize - 1))
 			return err_corrupt(from, "not the place of a page");
+		if (from > view_size(v) - v->psize)
+			rc = view_extend(v, from + v->psize);
+		if (rc)
+			return rc;
 		if (view_raw(v, from)->birth <= v->snapshot)
 			return 0;
 		rc = page_verify(v, from);

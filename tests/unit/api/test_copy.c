@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* test_copy.c - a snapshot as a stream of bytes: what comes out is a sound store of its own with
  * the same content; and cursors that verify. */
+#include "api/cursor.h"
 #include "small_store.h"
 
 #define LARGE 100000u
@@ -314,6 +315,56 @@ static void damage_is_met_by_who_verifies(void **state)
 	store_done(store);
 }
 
+/* grow - another process: when it is told, replace the first entry until the file is four times as
+ * long, and on. Its exit status. */
+static int grow(int go)
+{
+	uint64_t i = 0, least;
+	struct daxkv_store *store;
+	char byte;
+
+	if (read(go, &byte, 1) != 1)
+		return 2;
+	store = store_again("s");
+	least = 4 * store->map.size;
+	for (uint64_t more = 0; more < 100; i++, more += store->map.size >= least)
+		put_some(store, 0, 1, 300 + i % 100, i);
+	return daxkv_close(store) ? 3 : 0;
+}
+
+/* The way of a snapshot's cursor is compared again when its words name pages behind what this
+ * process has mapped. */
+static void verified_beside_a_file_that_grows(void **state)
+{
+	struct daxkv_val key, value;
+	struct daxkv_cursor *c;
+	int go[2], status = 1;
+
+	(void)state;
+	assert_int_equal(pipe(go), 0);
+	const pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(grow(go[0]));
+	struct daxkv_store *store = store_new("s", 512);
+
+	put_some(store, 0, 500, 300, 1);
+	struct daxkv_txn *txn;
+
+	OK(daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY | DAXKV_TXN_VERIFY, &txn));
+	OK(daxkv_cursor_open(txn, DAXKV_MAIN, &c));
+	OK(daxkv_cursor_get(c, &key, &value, DAXKV_FIRST));
+	assert_int_equal(write(go[1], "g", 1), 1);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	c->verified = 0; /* as if its first comparison were on its way */
+	OK(daxkv_cursor_get(c, &key, &value, DAXKV_GET_CURRENT));
+	daxkv_txn_abort(txn);
+	close(go[0]);
+	close(go[1]);
+	store_done(store);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -321,6 +372,7 @@ int main(void)
 	    cmocka_unit_test(copy_of_an_empty_store),
 	    cmocka_unit_test(copy_that_cannot_be_written),
 	    cmocka_unit_test(damage_is_met_by_who_verifies),
+	    cmocka_unit_test(verified_beside_a_file_that_grows),
 	};
 
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
