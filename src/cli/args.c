@@ -50,6 +50,7 @@ enum option_id {
 	OPT_ACK,
 	OPT_WAIT,
 	OPT_SINCE,
+	OPT_NICE,
 	OPT_PMEM
 };
 
@@ -91,7 +92,8 @@ static const struct {
     {"batch", required_argument, OPT_BATCH, TAKES_LOAD},
     {"ack", no_argument, OPT_ACK, TAKES_LOAD},
     {"wait", required_argument, OPT_WAIT, TAKES_WAIT},
-    {"since", required_argument, OPT_SINCE, TAKES_SINCE},
+    {"since", required_argument, OPT_SINCE, TAKES_BACKUP},
+    {"nice", required_argument, OPT_NICE, TAKES_BACKUP},
     {"print", no_argument, 'p', TAKES_PRINT},
     {"pmem", required_argument, OPT_PMEM, 0},
     {"help", no_argument, 'h', 0},
@@ -193,6 +195,12 @@ static int set_number(struct call *call, int id)
 		if (!args_size(optarg, &n) || n == 0 || n > UINT32_MAX)
 			return bad_value(call, "ms", "a number of milliseconds, from 1 on");
 		opt->budget_ms = (unsigned int)n;
+		return EXIT_OK;
+	}
+	if (id == OPT_NICE) {
+		if (!args_size(optarg, &n) || n > 19)
+			return bad_value(call, "nice", "a number from 0 to 19");
+		opt->nice = (int)n;
 		return EXIT_OK;
 	}
 	if (!args_size(optarg, &n) || n == 0) {
@@ -345,6 +353,7 @@ static int set_option(struct call *call, int id)
 	case OPT_COUNT:
 	case OPT_BUDGET:
 	case OPT_MS:
+	case OPT_NICE:
 		return set_number(call, id);
 	default:
 		set_flag(&call->opt, id);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -93,6 +94,17 @@ static void lazy_sync(const struct call *call)
 	(void)daxkv_close(writes);
 }
 
+/* give_way - a backup is nobody's hurry: where processors are few, those who use the store have
+ * them first. The disk follows, since its priority is that of the processor as long as nobody sets
+ * it. A priority can always be lowered. */
+static void give_way(int by)
+{
+	const int most = 19;
+	const int now = getpriority(PRIO_PROCESS, 0);
+
+	(void)setpriority(PRIO_PROCESS, 0, now + by < most ? now + by : most);
+}
+
 int run_backup(struct call *call)
 {
 	const char *to = call->operands[0];
@@ -108,6 +120,7 @@ int run_backup(struct call *call)
 	if (status != EXIT_OK)
 		return status;
 	lazy_sync(call);
+	give_way(call->opt.nice);
 	if (strcmp(to, "-") == 0)
 		return write_backup(call, STDOUT_FILENO, since);
 	return backup_to_file(call, to, since);

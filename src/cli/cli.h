@@ -36,6 +36,8 @@ enum exit_status {
 	EXIT_CORRUPT = 4    /* the file is corrupted, foreign or too new */
 };
 
+#define BACKUP_NICE 10 /* by which a backup gives way when --nice says nothing */
+
 struct options {
 	bool has_db, json, reverse, keys, no_overwrite, ack, print, help;
 	bool return_old, estimate, empty, openmetrics;
@@ -49,6 +51,7 @@ struct options {
 	/* after which it begins no further step; 0: no bound */
 	unsigned int budget_ms;
 	int64_t interval_ms; /* between them; 0: not given */
+	int nice;            /* by which a backup gives way to other processes, see nice(2) */
 	char *from, *to, *prefix, *expect;
 	const char *out, *format, *since;
 };

@@ -122,14 +122,17 @@ static const struct command commands[] = {
      "lost its database's name comes into databases whose names begin with lost+found. The exit "
      "status\n"
      "is 4 when something is lost.\n\n"},
-    {"backup", run_backup, TAKES_SINCE, 2, 2, "FILE DEST|- [--since EARLIER]",
+    {"backup", run_backup, TAKES_BACKUP, 2, 2, "FILE DEST|- [OPTION...]",
      "copy the store while others write",
      "Writes what the store has at this moment to the new file DEST, or to the standard output. "
      "DEST is\n"
-     "a store of its own, packed and verified.\n\n"
+     "a store of its own, packed and verified. It is written at a lower priority than other "
+     "processes have.\n\n"
      "  --since EARLIER      only what changed since EARLIER, a backup of this store, was made; "
      "with\n"
-     "                       it and those before it kv restore makes the store\n"},
+     "                       it and those before it kv restore makes the store\n"
+     "  --nice N             lower its priority by N, as nice(1) does (10); 0: as fast as it "
+     "can\n"},
     {"restore", run_restore, 0, 2, RESTORE_MAX, "BASE [DELTA...] STORE", "make a store of backups",
      "Makes the store STORE, which must not be there, of the full backup BASE and the deltas "
      "behind "

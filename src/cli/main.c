@@ -246,7 +246,7 @@ static int call_end(struct call *call, int status)
 
 int main(int argc, char **argv)
 {
-	struct call call = {.db = DAXKV_MAIN, .opt.wait_ms = -1};
+	struct call call = {.db = DAXKV_MAIN, .opt.wait_ms = -1, .opt.nice = BACKUP_NICE};
 	bool done;
 	int status;
 

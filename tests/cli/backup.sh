@@ -32,6 +32,32 @@ t "is a store of the same content" same full.kv 0.dump
 t "who may read the store may read it" sh -c '[ "$(stat -c %a full.kv)" = 640 ]'
 t "to a pipe" sh -c '"$1" backup a.kv - | cat >piped.kv' sh "$KV"
 t "it is the same" same piped.kv 0.dump
+# gives_way N OPTION... - a backup whose pipe nobody empties has a priority that is N lower than
+# this shell's.
+gives_way() {
+	gives_n=$1
+	shift
+	rm -f fifo
+	mkfifo fifo || return 1
+	"$KV" backup a.kv - "$@" >fifo &
+	gives_pid=$!
+	exec 9<fifo
+	gives_wanted=$(($(cut -d ' ' -f 19 /proc/self/stat) + gives_n))
+	[ "$gives_wanted" -le 19 ] || gives_wanted=19
+	for gives_round in 1 2 3 4 5 6 7 8 9 10; do
+		gives_found=$(cut -d ' ' -f 19 "/proc/$gives_pid/stat")
+		[ "$gives_found" != "$gives_wanted" ] || break
+		sleep 0.2
+	done
+	exec 9<&-
+	wait "$gives_pid"
+	[ "$gives_found" = "$gives_wanted" ]
+}
+t "a backup gives way" gives_way 10
+t "by as much as it is told" gives_way 3 --nice 3
+t "and not at all" gives_way 0 --nice 0
+t "--nice has a bound" exits 2 kv backup a.kv x.kv --nice 20
+t "and is a number" exits 2 kv backup a.kv x.kv --nice low
 t "never over a file" unchanged full.kv exits 3 kv backup a.kv full.kv
 
 kv put a.kv key000100 new || exit 2
