@@ -44,6 +44,7 @@ enum option_id {
 	OPT_COUNT,
 	OPT_BUDGET,
 	OPT_MS,
+	OPT_IF_FREE,
 	OPT_OUT,
 	OPT_FORMAT,
 	OPT_BATCH,
@@ -87,6 +88,7 @@ static const struct {
     {"count", required_argument, OPT_COUNT, TAKES_WATCH},
     {"budget", required_argument, OPT_BUDGET, TAKES_BUDGET},
     {"ms", required_argument, OPT_MS, TAKES_BUDGET},
+    {"if-free", required_argument, OPT_IF_FREE, TAKES_BUDGET},
     {"out", required_argument, OPT_OUT, TAKES_OUT},
     {"format", required_argument, OPT_FORMAT, TAKES_LOAD},
     {"batch", required_argument, OPT_BATCH, TAKES_LOAD},
@@ -195,6 +197,12 @@ static int set_number(struct call *call, int id)
 		if (!args_size(optarg, &n) || n == 0 || n > UINT32_MAX)
 			return bad_value(call, "ms", "a number of milliseconds, from 1 on");
 		opt->budget_ms = (unsigned int)n;
+		return EXIT_OK;
+	}
+	if (id == OPT_IF_FREE) {
+		if (!args_size(optarg, &n) || n > 99)
+			return bad_value(call, "if-free", "a number of per cent from 0 to 99");
+		opt->if_free = (unsigned int)n;
 		return EXIT_OK;
 	}
 	if (id == OPT_NICE) {
@@ -354,6 +362,7 @@ static int set_option(struct call *call, int id)
 	case OPT_BUDGET:
 	case OPT_MS:
 	case OPT_NICE:
+	case OPT_IF_FREE:
 		return set_number(call, id);
 	default:
 		set_flag(&call->opt, id);

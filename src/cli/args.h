@@ -26,7 +26,7 @@ enum option_set { /* which options a command takes; --pmem and --help belong to 
 	          TAKES_METRICS = 0x8000,  /* --openmetrics */
 	          TAKES_WATCH = 0x10000,   /* --interval, --count */
 	          TAKES_BACKUP = 0x20000,  /* --since, --nice */
-	          TAKES_BUDGET = 0x40000,  /* --budget */
+	          TAKES_BUDGET = 0x40000,  /* --budget, --ms, --if-free */
 	          IN_SESSION = 0x40000000  /* no option: the command may be a line of one */
 };
 

@@ -42,6 +42,7 @@ static int lines_run(struct session *session, const struct daxkv_val *script)
 	const char *word;
 	int status = EXIT_OK;
 
+	progress_total(script->size);
 	while (p < end && status == EXIT_OK) {
 		size_t size = (size_t)(end - p);
 		char *line_end = memchr(p, '\n', size), *line;
@@ -49,6 +50,7 @@ static int lines_run(struct session *session, const struct daxkv_val *script)
 		size = line_end != NULL ? (size_t)(line_end - p) : size;
 		line = malloc(size + 1); /* of the last one there may be no room for its end */
 		session->line++;
+		progress_is((uint64_t)(p - (char *)script->data));
 		if (line == NULL)
 			return call_fail_sys(session->call, ENOMEM, "cannot read the script");
 		memcpy(line, p, size);
@@ -73,7 +75,7 @@ int run_batch(struct call *call)
 	if (status == EXIT_OK) {
 		session.store = call->store;
 		session.txn = call->txn;
-		begun = progress_begin_beside_output(call, NULL);
+		begun = progress_begin_beside_output(call, "bytes of the script");
 		status = lines_run(&session, &script);
 		call->reader_gone = session.reader_gone;
 	}

@@ -50,8 +50,9 @@ struct options {
 	uint64_t budget; /* pages that kv compact moves at most; 0: no bound */
 	/* after which it begins no further step; 0: no bound */
 	unsigned int budget_ms;
-	int64_t interval_ms; /* between them; 0: not given */
-	int nice;            /* by which a backup gives way to other processes, see nice(2) */
+	unsigned int if_free; /* per cent: with no more of the file free it does nothing */
+	int64_t interval_ms;  /* between them; 0: not given */
+	int nice;             /* by which a backup gives way to other processes, see nice(2) */
 	char *from, *to, *prefix, *expect;
 	const char *out, *format, *since;
 };

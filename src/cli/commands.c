@@ -147,6 +147,7 @@ static const struct command commands[] = {
      "file. Others read and write meanwhile. Prints the sizes, and what held the rest back.\n\n"
      "  --budget N           move N pages at most; the next call goes on\n"
      "  --ms N               begin no step after N milliseconds; the next call goes on\n"
+     "  --if-free PERCENT    do nothing unless more than PERCENT of the file is free\n"
      "  --max-size N         as for the other commands\n" WAIT_HELP},
     {"rename", run_rename, TAKES_MAX_SIZE | TAKES_WAIT | IN_SESSION, 3, 3, "FILE NAME NEW-NAME",
      "give a database another name",

@@ -21,9 +21,29 @@ static int told(uint64_t moved, uint64_t file_size, void *arg)
 	return session_interrupted() ? EINTR : 0;
 }
 
+/* enough_free - whether more of the file is free than --if-free says. Counting costs no more than a
+ * look at the bitmaps. An exit status. */
+static int enough_free(const struct call *call, bool *enough)
+{
+	struct daxkv_info info;
+	int err = daxkv_info(call->store, &info);
+
+	if (err != 0)
+		return call_fail(call, err, "cannot tell what is free");
+	const uint64_t used = info.used_bytes; /* it may have grown since file_size was read */
+	const uint64_t free = info.file_size > used ? info.file_size - used : 0;
+
+	*enough = free > info.file_size / 100 * call->opt.if_free;
+	if (!*enough)
+		printf("%" PRIu64 " bytes, of which %" PRIu64 " are free: nothing to do\n",
+		       info.file_size, free);
+	return EXIT_OK;
+}
+
 int run_compact(struct call *call)
 {
 	struct daxkv_compact_report report;
+	bool enough = true;
 	uint64_t shown = 0;
 	const struct daxkv_compact bounds = {.pages = call->opt.budget,
 	                                     .milliseconds = call->opt.budget_ms,
@@ -31,7 +51,9 @@ int run_compact(struct call *call)
 	                                     .arg = &shown};
 	int status = store_open(call, 0, NULL);
 
-	if (status != EXIT_OK)
+	if (status == EXIT_OK && call->opt.if_free != 0)
+		status = enough_free(call, &enough);
+	if (status != EXIT_OK || !enough)
 		return status;
 	const bool begun = progress_begin(call, "pages", 0);
 	int err = daxkv_compact(call->store, &bounds, &report);

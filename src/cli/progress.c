@@ -17,6 +17,7 @@
 
 static struct {
 	bool running, ending, shown, stays;
+	bool fixed; /* progress_is tells, and progress_add does not */
 	const struct call *call;
 	const char *what;
 	uint64_t total, done, bytes; /* atomic */
@@ -85,7 +86,7 @@ bool progress_begin(const struct call *call, const char *what, uint64_t total)
 	progress.what = what;
 	progress.total = total;
 	progress.done = progress.bytes = 0;
-	progress.ending = progress.shown = progress.stays = false;
+	progress.ending = progress.shown = progress.stays = progress.fixed = false;
 	progress.from = store_now_ms();
 	pthread_mutex_init(&progress.mutex, NULL);
 	pthread_condattr_init(&attr);
@@ -111,7 +112,14 @@ void progress_total(uint64_t total)
 
 void progress_add(uint64_t n)
 {
-	__atomic_fetch_add(&progress.done, n, __ATOMIC_RELAXED);
+	if (!__atomic_load_n(&progress.fixed, __ATOMIC_RELAXED))
+		__atomic_fetch_add(&progress.done, n, __ATOMIC_RELAXED);
+}
+
+void progress_is(uint64_t done)
+{
+	__atomic_store_n(&progress.fixed, true, __ATOMIC_RELAXED);
+	__atomic_store_n(&progress.done, done, __ATOMIC_RELAXED);
 }
 
 void progress_add_bytes(uint64_t bytes)

@@ -32,6 +32,10 @@ void progress_total(uint64_t total);
 void progress_add(uint64_t n);
 void progress_add_bytes(uint64_t bytes);
 
+/* progress_is - so many are done now. progress_add counts nothing any more: commands inside of this
+ * one count something else. */
+void progress_is(uint64_t done);
+
 /* progress_stays - the line that progress_end shows stays, however short the command was. */
 void progress_stays(void);
 

@@ -87,5 +87,25 @@ t "in milliseconds" in_time
 t "no milliseconds" exits 2 kv compact s.kv --ms 0
 t "too many" exits 2 kv compact s.kv --ms 5000000000
 t "a budget of nothing" exits 2 kv compact s.kv --budget 0
+t "with little free nothing is done" sh -c '"$1" compact timed.kv --if-free 99 >out &&
+	grep -q "are free: nothing to do$" out' sh "$KV"
+if_free() { # the same call does something once enough is free
+	kv load free.kv before >/dev/null && kv compact free.kv >/dev/null || return 1
+	size=$(bytes free.kv)
+	kv compact free.kv --if-free 60 | grep -q 'nothing to do' || return 1
+	[ "$(bytes free.kv)" -eq "$size" ] || return 1
+	entries 100000 140000 | kv load free.kv - >/dev/null || return 1
+	kv watch free.kv --interval 0.02 >watched & # else closing cuts the file
+	watch_pid=$!
+	wait_for test -s watched
+	kv del free.kv --from key0100000 >/dev/null || return 1
+	size=$(bytes free.kv)
+	kv compact free.kv --if-free 60 >out || return 1
+	kill "$watch_pid"
+	wait "$watch_pid" 2>/dev/null
+	! grep -q 'nothing to do' out && [ "$(bytes free.kv)" -lt "$size" ]
+}
+t "with much free it is" if_free
+t "no share" exits 2 kv compact s.kv --if-free 100
 t "a file that is not there" exits 3 kv compact none.kv
 finish

@@ -18,6 +18,9 @@ slow() { # COMMAND PATTERN: its output waits for a reader, and what the terminal
 if command -v script >/dev/null; then
 	t "scan" slow 'scan s.kv' 'kv scan: 1 s, [0-9][0-9]* entries'
 	t "dump" slow 'dump s.kv' 'kv dump: 1 s, [0-9][0-9]* entries read'
+	printf 'count\nscan\ncount\n' >script
+	t "batch, as a share of its script" slow 'batch s.kv script' \
+		'kv batch: 1 s, 6 of 17 bytes of the script, 35 %'
 	t "the line is gone in the end" grep -q "$(printf '\r\033\\[K$')" typescript
 	quick() { on_terminal "$KV check s.kv >/dev/null" && ! grep -q 'kv check: ' typescript; }
 	t "nothing of what is quick" quick
