@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * tree_row.c - whether changes come in a row, so that their leaf is better made private.
+ * tree_row.c - whether changes come in a row, or in a group, so that their leaf is better made
+ * private.
  *
  * A removal, or another value of the same size, goes to the tail of a leaf that a commit made: some
  * lines of the medium. In a private leaf it is made in the base, where the entry lies: that takes
@@ -12,6 +13,13 @@
  *
  * A scan that changes what it sees goes on to the next leaf, which is then made private at its
  * first change. What is counted are changes of the running transaction; its very first one is not.
+ *
+ * On a file a commit's cost is the pages that it makes dirty. A leaf that is appended to is written
+ * twice: with its entries by this commit's fence, with its slots by the next one's. A leaf that is
+ * written anew goes out once, and the second time its parent does. When the members of a group
+ * change more leaves than the tree has inner pages, they share these.
+ *
+ *   31 members, 7 inner pages   31 leaves + 31 leaves | 31 leaves + 7 inner pages, a bitmap's page
  */
 #include "space/space.h"
 #include "tree/tree.h"
@@ -38,5 +46,19 @@ int tree_row_begins(struct tree *t, const struct leaf *l, unsigned int most, boo
 	if (*begins)
 		rc = space_scarce(w->space, &scarce);
 	*begins = *begins && !scarce;
+	return rc;
+}
+
+/* A leaf of this group has been written anew already, and its slots are no page more. Where pages
+ * are scarce, because an old reader holds what the copies leave, the file does not grow for it. */
+int tree_copy_pays(const struct tree *t, const struct leaf *l, bool *pays)
+{
+	struct wset *w = t->view->w;
+	bool scarce = true;
+	int rc = 0;
+
+	if (t->inner_pages <= w->copies && l->page->birth < w->txn)
+		rc = space_scarce(w->space, &scarce);
+	*pays = !scarce;
 	return rc;
 }

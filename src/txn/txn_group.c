@@ -25,6 +25,7 @@
 
 #define MEMBERS_MAX  64u
 #define OFFER_MAX_NS UINT64_C(1000000)
+#define COPIES_FROM  8u  /* members, from which on leaves of small trees are copied */
 #define ROOM_PAGES   8u  /* that the closing may take for the main database */
 #define ROOM_DB      2u  /* for each other one */
 #define ROOM_WORDS   16u /* words that a page has room for, at least, when they are spilled */
@@ -123,6 +124,16 @@ static int room_keep(struct daxkv_txn *txn)
 	return rc;
 }
 
+/* members_expect - the next group is taken to be as large as this one. With that many, leaves are
+ * written once instead of twice where the pages above them are half as many at most. */
+static void members_expect(struct daxkv_store *store, unsigned int n)
+{
+	store->group.expected = n;
+	store->wset.copies = 0;
+	if (n >= COPIES_FROM)
+		store->wset.copies = n / 2;
+}
+
 /* ---- the end --------------------------------------------------------------------------------- */
 
 /* orphan_undo - the transaction of a member whose thread has ended, nested ones first [G5]. */
@@ -156,7 +167,7 @@ int group_finish(struct daxkv_store *store)
 	if (!rc)
 		store_relaxed(&store->commits, store->commits + n - 1);
 	g->fence_ns = group_clock() - from;
-	g->expected = n;
+	members_expect(store, n);
 	group_tell(g, rc); /* [G1] not before */
 	outermost_end(root);
 	return rc;
@@ -228,7 +239,7 @@ bool member_first(struct daxkv_txn *txn, int *rc)
 	uint64_t offer_ns;
 
 	if (!goes_on(store, &offer_ns)) {
-		store->group.expected = 1;
+		members_expect(store, 1);
 		return false;
 	}
 	*rc = member_keep(txn);

@@ -176,6 +176,7 @@ void cover_print(void)
 	cover_show("files cut by it", cover.compact_cuts);
 	cover_show("snapshots", cover.readers);
 	cover_show("groups", member_counts.groups);
+	cover_show("opened to copy leaves", member_counts.copies);
 	cover_show("members", member_counts.kept);
 	cover_show("members undone", member_counts.undone);
 	cover_show("groups given up", member_counts.given_up);

@@ -260,6 +260,7 @@ static void reopen(void)
 		printf("reopening: %s: %s\n", daxkv_strerror(rc), daxkv_errmsg());
 		fail("the store does not open after a crash");
 	}
+	members_copy(run.drive.store, run.seed);
 	if (!explore_allows(content))
 		fail("after a crash the store holds neither the last acknowledged transaction nor "
 		     "the one in flight");
