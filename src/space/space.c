@@ -435,11 +435,46 @@ static int give_check(struct space *s, uint64_t off, uint64_t pages)
 	rc = space_op_room(s, off, pages);
 	if (rc)
 		return rc;
-	for (uint64_t p = first; p < first + pages; p++) {
-		const struct zone *zone = &s->zone[p / s->zone_pages];
+	for (uint64_t done = 0; done < pages;) {
+		struct piece p = piece_at(s, first + done, pages - done);
+		uint64_t lacks = p.mask & ~s->zone[p.z].disk[p.w];
 
-		if (!space_bit(zone->disk, p % s->zone_pages))
-			return err_corrupt(p * s->psize, "a page in use is free in its bitmap");
+		if (UNLIKELY(lacks)) {
+			uint64_t bit = (uint64_t)__builtin_ctzll(lacks);
+			uint64_t page = p.z * s->zone_pages + p.w * SPACE_WORD_BITS + bit;
+
+			return err_corrupt(page * s->psize, "a page in use is free in its bitmap");
+		}
+		done += p.n;
+	}
+	return 0;
+}
+
+/* kept_alike - how many of the pages from off on are, like the first one, part of what the file's
+ * superblock reaches, or are not. Their zones are loaded. */
+static uint64_t kept_alike(const struct space *s, uint64_t off, uint64_t pages)
+{
+	const bool kept = space_kept(s, off);
+	uint64_t n = 1;
+
+	while (n < pages && space_kept(s, off + n * s->psize) == kept)
+		n++;
+	return n;
+}
+
+/* give_mixed - space_give in a lazy interval: what the file's superblock reaches waits for the
+ * interval's end, the rest goes to the limbo, and one step tells one of the two [L3]. */
+static __attribute__((noinline)) int give_mixed(struct space *s, uint64_t off, uint64_t pages)
+{
+	for (uint64_t n; pages; pages -= n) {
+		n = kept_alike(s, off, pages);
+		int rc = space_op_room(s, off, n);
+
+		if (rc)
+			return rc;
+		space_bits_set(s, off, n, SPACE_DISK, false);
+		op_log(s, SPACE_HELD, off, n);
+		off += n * s->psize;
 	}
 	return 0;
 }
@@ -451,6 +486,8 @@ int space_give(struct space *s, uint64_t off, uint64_t pages)
 
 	if (rc)
 		return rc;
+	if (UNLIKELY(s->keeping) && pages > 1)
+		return give_mixed(s, off, pages);
 	space_bits_set(s, off, pages, SPACE_DISK, false);
 	op_log(s, SPACE_HELD, off, pages);
 	return 0;

@@ -68,17 +68,10 @@ void wset_close(struct wset *w)
 	*w = (struct wset){0};
 }
 
-/* table_bucket - where the search for an offset begins: the high bits of a product, because
- * offsets are multiples of the page size. */
-static size_t table_bucket(const struct wset *w, uint64_t off)
-{
-	return (size_t)((off / FMT_PAGE_MIN) * 0x9E3779B97F4A7C15u >> 20) & w->mask;
-}
-
 /* table_place - the place in the table of entry i, which has that offset and is in it. */
 static size_t table_place(const struct wset *w, uint64_t off, size_t i)
 {
-	size_t h = table_bucket(w, off);
+	size_t h = wset_bucket(w, off);
 
 	while (w->table[h] != i + 1) {
 		assert(w->table[h]);
@@ -90,7 +83,7 @@ static size_t table_place(const struct wset *w, uint64_t off, size_t i)
 /* table_put - entry i, which has that offset and is not in it, gets a place. */
 static void table_put(struct wset *w, uint64_t off, size_t i)
 {
-	size_t h = table_bucket(w, off);
+	size_t h = wset_bucket(w, off);
 
 	assert(2 * i <= w->mask);
 	while (w->table[h])
@@ -127,10 +120,10 @@ void wset_begin(struct wset *w, uint64_t txn)
 	w->nspare = 0;
 }
 
-/* Mostly the first place that is looked at is the page's, or nobody's. */
-struct wpage *wset_find_any(const struct wset *w, uint64_t off)
+/* Mostly it is the first place. */
+struct wpage *wset_find_from(const struct wset *w, uint64_t off, size_t h)
 {
-	for (size_t h = table_bucket(w, off); w->table[h]; h = (h + 1) & w->mask) {
+	for (; w->table[h]; h = (h + 1) & w->mask) {
 		struct wpage *wp = wset_at(w, w->table[h] - 1);
 
 		if (wp->off == off)
@@ -218,7 +211,7 @@ static int wset_save(struct wset *w, struct wpage *wp)
 	rc = array_room(&w->undo, w->nundo, &w->undo_room, sizeof *w->undo);
 	if (rc)
 		return rc;
-	h = table_bucket(w, wp->off);
+	h = wset_bucket(w, wp->off);
 	while (wset_at(w, w->table[h] - 1) != wp)
 		h = (h + 1) & w->mask;
 	w->undo[w->nundo++] = (struct wset_undo){

@@ -109,15 +109,26 @@ void wset_close(struct wset *w);
 /* wset_begin - an empty set for transaction txn. */
 void wset_begin(struct wset *w, uint64_t txn);
 
-/* wset_find - the page's entry, or NULL when it was not touched. wset_find_any - the same of a set
- * that has entries. */
-struct wpage *wset_find_any(const struct wset *w, uint64_t off);
-/* Inlined for a transaction that has touched nothing so far, as a small one on its way down. */
+/* wset_bucket - where the search for an offset begins in the table: the high bits of a product,
+ * because offsets are multiples of the page size. */
+static inline size_t wset_bucket(const struct wset *w, uint64_t off)
+{
+	return (size_t)((off / FMT_PAGE_MIN) * 0x9E3779B97F4A7C15u >> 20) & w->mask;
+}
+
+/* wset_find - the page's entry, or NULL when it was not touched. wset_find_from - the same, with
+ * place h of the table the first that may have it. */
+struct wpage *wset_find_from(const struct wset *w, uint64_t off, size_t h);
+/* Inlined for pages that were not touched: most of those that a writer looks at. */
 static inline struct wpage *wset_find(const struct wset *w, uint64_t off)
 {
 	if (!w->n)
 		return NULL;
-	return wset_find_any(w, off);
+	size_t h = wset_bucket(w, off);
+
+	if (!w->table[h])
+		return NULL;
+	return wset_find_from(w, off, h);
 }
 
 /* wset_touch - the page's entry for changing it at this level; a new one is blank (a committed

@@ -166,6 +166,9 @@ struct tree_scratch { /* the writer's, for rebuilding pages */
 	struct tree_noted **noted; /* keys whose values are still to be counted */
 	size_t nnoted;
 	size_t noted_room;
+	uint64_t *freed; /* leaves that go, until they are given back: see tree_clear.c */
+	size_t nfreed;
+	size_t freed_room;
 	/* one could not be put into its tree: the error that a commit gets */
 	int failed;
 };

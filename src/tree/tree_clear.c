@@ -8,7 +8,12 @@
  */
 #include "tree/tree.h"
 
+#include "base/array.h"
+#include "base/sort.h"
+
 #define CLEAR_AHEAD 8u /* leaves whose headers are prefetched */
+/* leaves that are gathered at most: 512 KiB, with the room for sorting */
+#define FREED_MOST 32768u
 
 /* leaf_blobs_drop - free the large values of a leaf. Their extents go back through the set, so that
  * a snapshot which may read them keeps them. */
@@ -57,46 +62,74 @@ static int leaves_count(const struct tree *t, const struct fmt_page *page, uint6
 	return 0;
 }
 
-/* leaves_free - kids [first, end) of a page above leaves. Those that lie behind each other, and
- * that this transaction has not touched, go as one extent. A page that the transaction has touched
- * has an entry in the set, which wset_retire_extent must find by the page's own offset; so it ends
- * an extent. An extent is one item of the limbo, however long it is. */
+/* leaves_give - what was gathered goes back, and nothing is gathered then. Leaves that lie behind
+ * each other, and that this transaction has not touched, go as one extent, which is one item of the
+ * limbo however long it is: so they are brought into the order of their places first. A page that
+ * the transaction has touched has an entry in the set, which wset_retire_extent must find by the
+ * page's own offset; so it goes alone. */
+static int leaves_give(struct tree *t)
+{
+	struct tree_scratch *s = t->scratch;
+	struct wset *w = t->view->w;
+	size_t n = s->nfreed;
+
+	s->nfreed = 0;
+	if (n)
+		sort_numbers(s->freed, s->freed + n, n);
+	for (size_t i = 0; i < n;) {
+		const uint64_t from = s->freed[i];
+		uint64_t pages = 1;
+
+		if (!wset_find(w, from))
+			while (i + pages < n && s->freed[i + pages] == from + pages * w->psize &&
+			       !wset_find(w, s->freed[i + pages]))
+				pages++;
+		int rc = wset_retire_extent(w, from, pages);
+
+		if (rc)
+			return rc;
+		i += pages;
+	}
+	return 0;
+}
+
+/* leaves_free - kids [first, end) of a page above leaves are gathered, and given back at the end of
+ * the whole, or when they are very many. */
 static int leaves_free(struct tree *t, const struct fmt_page *page, uint64_t at, uint32_t first,
                        uint32_t end)
 {
 	assert(page->level == 1);
 	assert(first < end);
-	struct wset *w = t->view->w;
-	uint64_t from = inner_kid(t->view, page, at, first);
-	uint64_t n = 1;
-	bool touched = wset_find(w, from) != NULL;
-	int rc = 0;
+	struct tree_scratch *s = t->scratch;
+	const struct wpage *wp = wset_find(t->view->w, at);
+	const bool pending = wp && wp->npending;
 
-	for (uint32_t i = first; t->blob_pages && !rc && i < end; i++)
-		rc = leaf_blobs_drop(t, inner_kid(t->view, page, at, i));
-	for (uint32_t i = first + 1; !rc && i < end; i++) {
-		const uint64_t ref = inner_kid(t->view, page, at, i);
-		const bool next = wset_find(w, ref) != NULL;
+	for (uint32_t i = first; i < end; i++) {
+		uint64_t ref = load_word(inner_kids(page) + i);
+		int rc = 0;
 
-		if (!touched && !next && ref == from + n * w->psize) {
-			n++;
-			continue;
-		}
-		rc = wset_retire_extent(w, from, n);
-		from = ref;
-		n = 1;
-		touched = next;
+		if (pending)
+			ref = inner_kid(t->view, page, at, i);
+		if (t->blob_pages)
+			rc = leaf_blobs_drop(t, ref);
+		if (!rc && s->nfreed == FREED_MOST)
+			rc = leaves_give(t);
+		if (!rc) /* as many again for sorting */
+			rc = array_room(&s->freed, 2 * s->nfreed + 1, &s->freed_room,
+			                sizeof *s->freed);
+		if (rc)
+			return rc;
+		s->freed[s->nfreed++] = ref;
 	}
 	t->leaf_pages -= end - first;
-	if (rc)
-		return rc;
-	return wset_retire_extent(w, from, n);
+	return 0;
 }
 
-/* Kids go before their parent, and no page is taken in between: what was freed can still be read.
- */
-int tree_free_kids(struct tree *t, const struct fmt_page *page, uint64_t at, uint32_t first,
-                   uint32_t end, uint64_t *entries)
+static int free_below(struct tree *t, uint64_t off, unsigned int level, uint64_t *entries);
+
+/* free_kids - tree_free_kids, but leaves may still be gathered. */
+static int free_kids(struct tree *t, const struct fmt_page *page, uint64_t at, uint32_t first,
+                     uint32_t end, uint64_t *entries)
 {
 	assert(page->level > 0);
 	assert(end <= page->n + 1u);
@@ -106,8 +139,8 @@ int tree_free_kids(struct tree *t, const struct fmt_page *page, uint64_t at, uin
 		return 0;
 	if (page->level > 1) {
 		for (uint32_t i = first; i < end; i++) {
-			rc = tree_free_below(t, inner_kid(t->view, page, at, i), page->level - 1u,
-			                     entries);
+			rc = free_below(t, inner_kid(t->view, page, at, i), page->level - 1u,
+			                entries);
 			if (rc)
 				return rc;
 		}
@@ -120,28 +153,50 @@ int tree_free_kids(struct tree *t, const struct fmt_page *page, uint64_t at, uin
 	return leaves_free(t, page, at, first, end);
 }
 
-/* A leaf that is all of a tree is freed unread, so its entries are not counted. */
-int tree_free_below(struct tree *t, uint64_t off, unsigned int level, uint64_t *entries)
+/* free_below - tree_free_below of a page above leaves, but leaves may still be gathered. */
+static int free_below(struct tree *t, uint64_t off, unsigned int level, uint64_t *entries)
 {
 	const struct fmt_page *page = NULL;
 	uint64_t at = off;
-	int rc = 0;
+	int rc = view_page(t->view, off, level, &page, &at);
 
+	assert(level > 0);
 	assert(level < TREE_DEPTH);
-	assert(level || !entries);
-	if (level == 0) {
-		if (t->blob_pages)
-			rc = leaf_blobs_drop(t, off);
-		if (rc)
-			return rc;
-		return wset_retire(t->view->w, off);
-	}
-	rc = view_page(t->view, off, level, &page, &at);
 	if (rc)
 		return rc;
-	rc = tree_free_kids(t, page, at, 0, page->n + 1u, entries);
+	rc = free_kids(t, page, at, 0, page->n + 1u, entries);
 	if (rc)
 		return rc;
 	t->inner_pages--;
 	return wset_retire(t->view->w, at);
+}
+
+/* No page is taken before the end: what was freed can still be read. */
+int tree_free_kids(struct tree *t, const struct fmt_page *page, uint64_t at, uint32_t first,
+                   uint32_t end, uint64_t *entries)
+{
+	t->scratch->nfreed = 0;
+	int rc = free_kids(t, page, at, first, end, entries);
+
+	if (rc)
+		return rc;
+	return leaves_give(t);
+}
+
+/* A leaf that is all of a tree is freed unread, so its entries are not counted. */
+int tree_free_below(struct tree *t, uint64_t off, unsigned int level, uint64_t *entries)
+{
+	int rc = 0;
+
+	assert(level || !entries);
+	t->scratch->nfreed = 0;
+	if (level)
+		rc = free_below(t, off, level, entries);
+	else if (t->blob_pages)
+		rc = leaf_blobs_drop(t, off);
+	if (rc)
+		return rc;
+	if (level)
+		return leaves_give(t);
+	return wset_retire(t->view->w, off);
 }

@@ -262,6 +262,34 @@ static void ends_that_lie_in_the_store(void **state)
 	store_done(store);
 }
 
+/* Leaves lie where their turn to be written came: in the order of their places they are few
+ * extents, and what is freed together is told in as many steps. */
+static void what_goes_together_is_few_extents(void **state)
+{
+	struct daxkv_store *store = store_new("together", 4096);
+	struct daxkv_txn *txn = begin(store);
+	struct daxkv_db_stat stat;
+	uint64_t deleted, x = 7;
+	(void)state;
+
+	for (uint64_t i = 0; i < ENTRIES; i++) {
+		char k[17];
+		uint8_t bytes[LEN] = {0};
+		struct daxkv_val key = key_n(k, random_next(&x) % 1000000), value = {LEN, bytes};
+
+		OK(daxkv_put(txn, DAXKV_MAIN, &key, &value, 0));
+	}
+	OK(daxkv_txn_commit(txn));
+	txn = begin(store);
+	OK(daxkv_db_stat(txn, DAXKV_MAIN, &stat));
+	assert_true(stat.leaf_pages > 30);
+	OK(cut(txn, DAXKV_MAIN, 1000, 999000, &deleted));
+	assert_in_range(store->space.nops, 1, stat.leaf_pages / 4);
+	OK(daxkv_txn_commit(txn));
+	OK(daxkv_check(store, NULL, NULL, NULL));
+	store_done(store);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -273,6 +301,7 @@ int main(void)
 	    TEST(large_values_and_duplicates),
 	    TEST(cursors_stand_before_what_followed),
 	    TEST(ends_that_lie_in_the_store),
+	    TEST(what_goes_together_is_few_extents),
 	};
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }

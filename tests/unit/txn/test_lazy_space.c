@@ -2,6 +2,7 @@
 /* What lazy commits take of the file, and when growth is durable. */
 #include "lazy_store.h"
 #include "rng.h"
+#include "space/space_zones.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -243,6 +244,61 @@ static void a_durable_commit_without_room_for_its_sync_loses_nothing(void **stat
 	OK(daxkv_close(store));
 }
 
+/* put_pages - a value that takes so many pages. */
+static void put_pages(struct daxkv_store *store, unsigned int flags, uint32_t id, size_t pages)
+{
+	struct daxkv_val key = {sizeof id, &id}, value = {pages * store->page_size, NULL};
+	struct daxkv_txn *txn;
+
+	OK(daxkv_txn_begin(store, NULL, flags, &txn));
+	OK(daxkv_put(txn, MAIN, &key, &value, DAXKV_RESERVE));
+	OK(daxkv_txn_commit(txn));
+}
+
+/* in_use - whether the newest commit has that page. */
+static bool in_use(const struct space *s, uint64_t page)
+{
+	return space_bit(s->zone[page / s->zone_pages].disk, page % s->zone_pages);
+}
+
+/* What the file's superblock reaches waits for the sync, and what the interval made for readers
+ * alone: an extent of both is told in two steps, and each goes its way [L3]. */
+static void an_extent_of_both_kinds_is_given_in_parts(void **state)
+{
+	struct daxkv_options o = FILE_MODE;
+	struct daxkv_store *store;
+	struct daxkv_txn *txn;
+	uint64_t page = 0;
+	(void)state;
+
+	o.lazy_bytes = o.lazy_ms = UINT64_MAX;
+	store = store_open("both", o);
+	for (uint32_t id = 0; id < 6; id++)
+		put_pages(store, id < 3 ? DAXKV_TXN_DURABLE : DAXKV_TXN_LAZY, id, 3);
+	OK(daxkv_txn_begin(store, NULL, DAXKV_TXN_LAZY, &txn));
+	struct space *s = &store->space;
+
+	assert_true(s->keeping);
+	const uint64_t last = s->end / s->psize - 1;
+
+	for (uint64_t p = 1; p < last && !page; p++)
+		if (in_use(s, p) && in_use(s, p + 1) && space_kept(s, p * s->psize) &&
+		    !space_kept(s, (p + 1) * s->psize))
+			page = p;
+	assert_true(page);
+	const size_t before = s->nops;
+
+	OK(space_give(s, page * s->psize, 2));
+	assert_int_equal(s->nops, before + 2);
+	for (size_t i = before; i < s->nops; i++) {
+		assert_int_equal(s->op[i].pages, 1);
+		assert_int_equal(space_op_waits(s, &s->op[i]), i > before);
+	}
+	daxkv_txn_abort(txn);
+	OK(daxkv_check(store, NULL, NULL, NULL));
+	OK(daxkv_close(store));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -251,6 +307,7 @@ int main(void)
 	    cmocka_unit_test(growth_waits_for_the_sync),
 	    cmocka_unit_test(bitmaps_that_moved_are_fenced),
 	    cmocka_unit_test(bitmaps_of_a_failed_commit_did_not_move),
+	    cmocka_unit_test(an_extent_of_both_kinds_is_given_in_parts),
 	    cmocka_unit_test(a_durable_commit_without_room_for_its_sync_loses_nothing),
 	};
 
