@@ -74,13 +74,26 @@ int cursor_first(MDB_cursor *c, MDB_val *key, MDB_val *data)
 	return rc;
 }
 
+/* came_behind - the cursor came to a key from behind. It knows that it is at the last value only of
+ * a key that has several: one that has a single value may get others before it, from puts. */
+static int came_behind(MDB_cursor *c, unsigned int state)
+{
+	bool several = true;
+	int rc = 0;
+
+	c->state = CURSOR_SET | state;
+	if (has_dups(c) && !c->rdonly)
+		rc = cursor_several(c, &several);
+	if (several)
+		c->state |= CURSOR_DUP_EOF;
+	return rc;
+}
+
 int cursor_last(MDB_cursor *c, MDB_val *key, MDB_val *data)
 {
 	int rc = cursor_store_get(c, key, data, DAXKV_LAST);
 
-	if (!rc)
-		c->state = CURSOR_SET | CURSOR_EOF | CURSOR_DUP_EOF;
-	return rc;
+	return rc ? rc : came_behind(c, CURSOR_EOF);
 }
 
 /* at_last_key - whether no key follows; the cursor stays. */
@@ -206,9 +219,7 @@ static int prev(MDB_cursor *c, MDB_val *key, MDB_val *data, MDB_cursor_op op)
 	}
 	c->state &= ~(unsigned int)(CURSOR_EOF | CURSOR_MOVED);
 	rc = cursor_store_get(c, key, data, to);
-	if (!rc)
-		c->state = CURSOR_SET | CURSOR_DUP_EOF;
-	return rc;
+	return rc ? rc : came_behind(c, 0);
 }
 
 /* ---- searches -------------------------------------------------------------------------------- */
@@ -503,8 +514,10 @@ static int get_plain(MDB_cursor *c, MDB_val *key, MDB_val *data, MDB_cursor_op o
 	if (rc == DAXKV_NEED_COMPARE || (rc == DAXKV_NOT_FOUND && to != DAXKV_NEXT_DUP))
 		return 0;
 	*done = true;
+	if (LIKELY(!rc) && to == DAXKV_PREV_KEY)
+		return came_behind(c, 0);
 	if (LIKELY(!rc))
-		c->state = to == DAXKV_PREV_KEY ? CURSOR_SET | CURSOR_DUP_EOF : CURSOR_SET;
+		c->state = CURSOR_SET;
 	else if (rc == DAXKV_NOT_FOUND)
 		c->state |= CURSOR_DUP_EOF;
 	return store_result(c, rc);

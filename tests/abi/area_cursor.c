@@ -235,6 +235,41 @@ static void deleting_dups(MDB_txn *txn, MDB_dbi dbi, MDB_cursor *c)
 	shown_all(txn, dbi);
 }
 
+/* single_from_behind - a cursor comes to a key's only value from behind, and a put gives the key
+ * others: the cursor does not know that it is at the last one. */
+static void single_from_behind(MDB_env *env)
+{
+	static const MDB_cursor_op ways[] = {MDB_LAST, MDB_PREV, MDB_PREV_NODUP};
+	static const char *const more[] = {"1111", "3333"};
+
+	for (size_t i = 0; i < 6; i++) {
+		MDB_cursor *c;
+		MDB_txn *txn;
+		MDB_dbi dbi;
+
+		k = value_of("b");
+		v = value_of("2222");
+		SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+		SHOW(mdb_dbi_open(txn, "single", MDB_CREATE | MDB_DUPSORT | MDB_DUPFIXED, &dbi));
+		SHOW(mdb_put(txn, dbi, &k, &v, 0));
+		k = value_of("c");
+		if (ways[i / 2] != MDB_LAST)
+			SHOW(mdb_put(txn, dbi, &k, &v, 0));
+		SHOW(mdb_cursor_open(txn, dbi, &c));
+		SHOW(mdb_cursor_get(c, &k, &v, MDB_LAST));
+		if (ways[i / 2] != MDB_LAST)
+			SHOW(mdb_cursor_get(c, &k, &v, ways[i / 2]));
+		v = value_of(more[i % 2]);
+		k = value_of("b");
+		SHOW(mdb_put(txn, dbi, &k, &v, 0));
+		v = value_of("none");
+		SHOW(mdb_cursor_get(c, &k, &v, MDB_GET_MULTIPLE));
+		shown_val("array", &v);
+		mdb_cursor_close(c);
+		mdb_txn_abort(txn);
+	}
+}
+
 void area_dups(void)
 {
 	MDB_env *env = started("dups", 0);
@@ -290,5 +325,6 @@ void area_dups(void)
 	deleting_dups(txn, dbi, c);
 	multiple(txn);
 	SHOW(mdb_txn_commit(txn));
+	single_from_behind(env);
 	mdb_env_close(env);
 }
