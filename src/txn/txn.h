@@ -27,7 +27,17 @@ int txn_begin_alone(struct daxkv_store *store, bool tries, struct daxkv_txn **tx
  * shows no reader. Safe on NULL. */
 void txn_read_end(struct daxkv_txn *txn);
 
-/* ---- between txn.c, txn_end.c and txn_group.c ------------------------------------------------ */
+/* ---- between txn.c, txn_read.c, txn_end.c and txn_group.c ------------------------------------ */
+
+/* txn_handle_new - a handle without a place in a list; ENOMEM. txn_handle_free - it, with its
+ * states; it is in no list. */
+int txn_handle_new(struct daxkv_store *store, bool write, struct daxkv_txn **txn);
+void txn_handle_free(struct daxkv_txn *txn);
+
+/* read_txn_begin - of the newest snapshot. READERS_FULL, ENOMEM, and errors of commit_follow and
+ * passive_enter. read_txn_end - it has come to its commit or abort, which are one. */
+int read_txn_begin(struct daxkv_store *store, bool verify, struct daxkv_txn **txn);
+void read_txn_end(struct daxkv_txn *txn);
 
 /* write_txn_give - the handle of a write transaction that ended. The writer's lock is held. */
 static inline void write_txn_give(struct daxkv_txn *txn)
