@@ -83,18 +83,16 @@ static uint32_t base_uniform(const struct base *b)
 	uint32_t klen = b->items[0].klen;
 	uint32_t vlen = b->items[0].vlen;
 	uint32_t stride = uniform_stride(klen, vlen);
-	uint32_t padding = stride - klen - vlen;
 	uint8_t *e = b->image + FMT_LEAF_BASE + 8 * b->n;
 
 	assert(FMT_LEAF_BASE + b->n * (8 + stride) <= b->psize);
 	for (uint32_t i = 0; i < b->n; i++) {
 		const struct item *it = &b->items[i];
-		uint8_t *value = e + klen;
 
 		heads[i] = base_head(b, i);
+		put32(e + stride - 4, 0); /* what the entry leaves of it is padding */
 		leaf_entry_copy(e, it->key, klen);
-		leaf_value_copy(value, it->val, vlen);
-		memset(value + vlen, 0, padding);
+		leaf_value_copy(e + klen, it->val, vlen);
 		e += stride;
 	}
 	return (uint32_t)(e - b->image);

@@ -15,11 +15,42 @@ static bool items_damaged(uint32_t psize, uint32_t total, uint32_t longest)
 	return longest > leaf_usable(psize) / 2;
 }
 
+/* uniform_items - tree_leaf_items of a uniform base without a tail: each entry lies behind the one
+ * before it. False: it is another leaf, or one that needs a closer look. */
+static bool uniform_items(const struct leaf *leaf, struct item *items, uint32_t *n)
+{
+	const struct fmt_page *page = leaf->page;
+	const uint32_t klen = page->heads & FMT_KLEN_MASK;
+	const uint32_t vlen = page->offs;
+	const uint32_t stride = uniform_stride(klen, vlen);
+	const uint8_t *key = (const uint8_t *)page + FMT_LEAF_BASE + 8u * page->n;
+
+	if (leaf->nslots || !(page->heads & FMT_UNIFORM))
+		return false;
+	if (page->n > LEAF_MAX(leaf->psize))
+		return false;
+	if (FMT_LEAF_BASE + page->n * (8 + stride) > leaf->psize)
+		return false;
+	if (items_damaged(leaf->psize, page->n * (klen + vlen), klen + vlen))
+		return false;
+	*n = page->n;
+	for (uint32_t i = 0; i < *n; i++, key += stride)
+		items[i] = (struct item){
+		    .key = key,
+		    .val = key + klen,
+		    .klen = klen,
+		    .vlen = vlen,
+		};
+	return true;
+}
+
 /* In the order of the leaf, to memory of the caller's: room for LEAF_MAX. The items point into the
  * page: they are good until it is rewritten. Uses scratch->offsets. */
 int tree_leaf_items(struct tree *t, const struct leaf *leaf, struct item *items, uint32_t *n)
 {
 	assert(t->scratch);
+	if (uniform_items(leaf, items, n))
+		return 0;
 	uint16_t *offsets = t->scratch->offsets;
 	int rc = leaf_offsets(leaf, offsets, n);
 	const uint32_t entries = *n;

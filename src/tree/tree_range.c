@@ -32,6 +32,8 @@ struct range_cut {
 	uint64_t removed;
 	/* entries of the range, of which those in the middle are not counted; 0: not known */
 	uint64_t all;
+	/* the last step was made */
+	bool done;
 };
 
 /* ---- pages in the middle --------------------------------------------------------------------- */
@@ -84,6 +86,8 @@ static int cut_leaf(struct range_cut *c, struct path *path, bool left, bool righ
 		return rc;
 	if (!*cut)
 		return 0;
+	/* the right end comes last: nothing is left of the range then */
+	c->done = right && (end - first > TOMBSTONES || end - first == 1);
 	if (end - first > TOMBSTONES) {
 		c->removed += end - first;
 		return tree_leaf_without(t, path, first, end);
@@ -214,7 +218,7 @@ int tree_cut(struct tree *t, const struct probe *from, const struct probe *to, u
 
 	if (!rc)
 		rc = tree_tally_cut(t, from, to, &c.all);
-	while (cut && !rc)
+	while (cut && !c.done && !rc)
 		rc = cut_step(&c, &a, &b, &cut);
 	(void)space_claim(t->view->w->space, before);
 	if (c.all && !rc)
