@@ -390,14 +390,14 @@ static int file_cut(struct run *r)
 	return 0;
 }
 
-/* file_bytes - the length of the file; when it cannot be asked for, what the newest commit uses. */
-static uint64_t file_bytes(const struct daxkv_store *store)
+/* file_bytes - the length of the file; after an error, what the newest commit uses. errno. */
+static int file_bytes(const struct daxkv_store *store, uint64_t *length)
 {
-	uint64_t length;
+	int rc = map_file_size(&store->map, length);
 
-	if (map_file_size(&store->map, &length))
-		return daxkv_size(store);
-	return length;
+	if (rc)
+		*length = daxkv_size(store);
+	return rc;
 }
 
 /* passes - until one moves nothing, or a bound is reached. A pass that moved nothing is the last
@@ -476,9 +476,11 @@ int daxkv_compact(struct daxkv_store *store, const struct daxkv_compact *options
 	if (store->external_lock)
 		return err_set(DAXKV_INCOMPATIBLE, "with EXTERNAL_LOCK nothing tells of readers "
 		                                   "that may need what is cut off");
-	r.report->size_before = r.report->size = file_bytes(store);
-	int rc = tree_compact_open(store->page_size, &r.tree);
+	int rc = file_bytes(store, &r.report->size_before);
 
+	r.report->size = r.report->size_before;
+	if (!rc)
+		rc = tree_compact_open(store->page_size, &r.tree);
 	if (rc)
 		return rc;
 	const bool first = walk_begin(store);
@@ -489,7 +491,10 @@ int daxkv_compact(struct daxkv_store *store, const struct daxkv_compact *options
 	if (first)
 		store_release(&store->compacts, COMPACTS_NOT);
 	tree_compact_close(r.tree);
-	r.report->size = file_bytes(store);
+	const int looked = file_bytes(store, &r.report->size);
+
+	if (!rc)
+		rc = looked;
 	r.report->done = !rc && !r.bounded;
 	return rc;
 }

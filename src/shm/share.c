@@ -141,19 +141,23 @@ static int share_fill(struct share_file *f, uint32_t max_readers, uint64_t publi
 }
 
 /* readers_before - how many entries the lock file has had; 0: that cannot be known. A number that
- * the file is too short for is no such number. */
-static uint32_t readers_before(int fd)
+ * the file is too short for is no such number. errno of pread and fstat. */
+static int readers_before(int fd, uint32_t *readers)
 {
 	struct share s;
 	struct stat st;
+	const ssize_t n = pread(fd, &s, sizeof s, 0);
 
-	if (pread(fd, &s, sizeof s, 0) != (ssize_t)sizeof s || !layout_known(&s))
+	*readers = 0;
+	if (n < 0 || fstat(fd, &st) != 0)
+		return err_sys(errno, "reading the lock file");
+	if (n != (ssize_t)sizeof s || !layout_known(&s))
 		return 0;
-	if (s.max_readers > READERS_MOST || fstat(fd, &st) != 0)
+	if (s.max_readers > READERS_MOST)
 		return 0;
-	if ((uint64_t)st.st_size < share_file_bytes(s.max_readers))
-		return 0;
-	return s.max_readers;
+	if ((uint64_t)st.st_size >= share_file_bytes(s.max_readers))
+		*readers = s.max_readers;
+	return 0;
 }
 
 /* share_make - nobody else uses the store: a share from nothing. It is whole when its magic number
@@ -161,11 +165,14 @@ static uint32_t readers_before(int fd)
 static int share_make(struct share_file *f, const struct lock *lock, uint32_t max_readers,
                       uint64_t published, uint64_t file_id)
 {
-	const uint32_t before = readers_before(f->fd);
 	uint64_t magic;
+	uint32_t before;
 	int rc;
 
 	assert(lock->alone);
+	rc = readers_before(f->fd, &before);
+	if (rc)
+		return rc;
 	if (max_readers < before)
 		max_readers = before;
 	f->bytes = share_file_bytes(max_readers);

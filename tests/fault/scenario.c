@@ -361,6 +361,33 @@ static int step_thin(struct life *life)
 	return rc;
 }
 
+static int range_body(struct life *life, struct daxkv_txn *txn)
+{
+	const unsigned int first = STATE_KEYS / 4, end = STATE_KEYS / 2;
+	struct daxkv_val from = state_key(first), to = state_key(end);
+	uint64_t there = 0, removed;
+	int rc = daxkv_del_range(txn, DAXKV_MAIN, &from, &to, &removed);
+
+	for (unsigned int i = first; i < end && !rc; i++) {
+		there += life->next.main[i].there;
+		life->next.main[i].there = false;
+	}
+	if (!rc && there != removed)
+		life->wrong = "a range had another number of entries";
+	return rc;
+}
+
+static int step_range(struct life *life)
+{
+	return in_txn(life, range_body);
+}
+
+/* step_compact - no entry changes, whichever of its transactions a failure ends. */
+static int step_compact(struct life *life)
+{
+	return daxkv_compact(life->store, NULL, NULL);
+}
+
 static int small_body(struct life *life, struct daxkv_txn *txn)
 {
 	return put(txn, DAXKV_MAIN, life->next.main, 20, 70, life->acked.main[20].seed + 1);
@@ -382,6 +409,79 @@ static int step_reports(struct life *life)
 	int rc = daxkv_info(life->store, &info);
 
 	return rc ? rc : daxkv_check(life->store, NULL, NULL, NULL);
+}
+
+/* ---- a full store ---------------------------------------------------------------------------- */
+
+/* step_open_full - from here on the file does not grow. */
+static int step_open_full(struct life *life)
+{
+	struct stat st;
+
+	inject_pause();
+	if (!life->store && stat(life->path, &st) == 0)
+		life->options.max_size = (uint64_t)st.st_size;
+	inject_resume();
+	return life_open(life);
+}
+
+/* full_put - an entry in a transaction of its own, which alone is lost when there is no room. */
+static int full_put(struct life *life, struct daxkv_txn *parent, unsigned int i, uint32_t len)
+{
+	const struct state_value before = life->next.main[i];
+	struct daxkv_txn *txn;
+	int rc = daxkv_txn_begin(life->store, parent, 0, &txn);
+
+	if (rc)
+		return rc;
+	rc = put(txn, DAXKV_MAIN, life->next.main, i, len, i + 3);
+	if (!rc)
+		return daxkv_txn_commit(txn);
+	daxkv_txn_abort(txn);
+	life->next.main[i] = before;
+	return rc;
+}
+
+/* Values that fill leaves first, then large ones, until there is no room for a small one. */
+static int full_body(struct life *life, struct daxkv_txn *txn)
+{
+	const uint32_t small = 3000;
+	uint32_t large = 80000;
+	int rc = 0;
+
+	for (unsigned int i = 0; i < STATE_KEYS && !rc; i++)
+		if (i % 4 != 0)
+			rc = full_put(life, txn, i, life->options.page_size / 5);
+	for (unsigned int i = 0; i < STATE_KEYS && !rc; i += 4) {
+		rc = full_put(life, txn, i, large);
+		if (rc == DAXKV_FULL && large > small) {
+			large = small;
+			rc = full_put(life, txn, i, large);
+		}
+	}
+	if (!rc)
+		life->wrong = "the store did not become full";
+	return rc == DAXKV_FULL ? 0 : rc;
+}
+
+static int step_full(struct life *life)
+{
+	return in_txn(life, full_body);
+}
+
+static int empty_body(struct life *life, struct daxkv_txn *txn)
+{
+	int rc = 0;
+
+	for (unsigned int i = 0; i < STATE_KEYS && !rc; i++)
+		rc = del(life, txn, DAXKV_MAIN, life->next.main, i * 7 % STATE_KEYS);
+	return rc;
+}
+
+/* step_empty - all that a full store has, in one transaction. */
+static int step_empty(struct life *life)
+{
+	return in_txn(life, empty_body);
 }
 
 /* ---- opening and closing --------------------------------------------------------------------- */
@@ -472,10 +572,17 @@ const struct step scenario[] = {
     {"sync", step_sync, false},
     {"deleting beside a reader", step_thin, false},
     {"drop", step_drop, false},
+    {"deleting a range", step_range, false},
+    {"compaction", step_compact, false},
     {"reports", step_reports, false},
     {"close", step_close, true},
     {"open", life_open, false},
     {"small change", step_small, false},
+    {"close once more", step_close, true},
+    {"open at its maximum size", step_open_full, false},
+    {"becoming full", step_full, false},
+    {"emptying a full store", step_empty, false},
+    {"compacting it", step_compact, false},
     {"close again", step_close, true},
 };
 const unsigned int scenario_steps = sizeof scenario / sizeof scenario[0];
