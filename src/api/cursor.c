@@ -150,14 +150,46 @@ int cursor_same_key(struct daxkv_cursor *c, const struct tree *t, const uint8_t 
 	return 0;
 }
 
+/* uniform_note - which entries of the leaf need no look at their lengths. The bounds are taken
+ * here, once: they hold for the entries' places, whatever a page that is changing says afterwards
+ * [I20]. Of such a page it is not certain that the order was made by the same lengths. */
+static inline void uniform_note(struct daxkv_cursor *c, const struct order *order)
+{
+	const struct leaf *l = &c->path.leaf;
+	uint32_t heads = once(l->page->heads);
+	uint32_t klen = heads & FMT_KLEN_MASK;
+	uint32_t vlen = once(l->page->offs);
+	uint32_t end = once(l->page->end);
+	uint32_t size = klen + vlen;
+
+	c->uniform.all = false;
+	c->uniform.span = 0;
+	if (!(heads & FMT_UNIFORM) || order->key == ORDER_OWN)
+		return;
+	if (size < FMT_ENTRY_SIZE)
+		size = FMT_ENTRY_SIZE;
+	if (UNLIKELY(size > l->psize))
+		return;
+	if (end > l->psize - size + 1)
+		end = l->psize - size + 1;
+	if (UNLIKELY(end <= FMT_LEAF_BASE))
+		return;
+	uint32_t behind = FMT_LEAF_BASE + 8 * c->n + c->n * uniform_stride(klen, vlen);
+
+	c->uniform.all = !l->nslots && behind < end + size && !c->txn->view.bound;
+	c->uniform.span = end - FMT_LEAF_BASE;
+	c->uniform.klen = klen;
+	c->uniform.vlen = vlen;
+}
+
 /* The next leaf is prefetched piece by piece while this one is stepped through (pace). Entries some
  * places ahead are prefetched here for the first steps; later ones by each step. */
 int cursor_order(struct daxkv_cursor *c, bool forward)
 {
-	const struct tree *t = &dbi_state_known(c->txn, c->db)->tree;
-
 	if (c->ordered)
 		return 0;
+	const struct dbstate *s = dbi_state_known(c->txn, c->db);
+	const struct tree *t = &s->tree;
 	int rc = leaf_offsets(&c->path.leaf, c->order, &c->n);
 
 	if (rc)
@@ -167,7 +199,8 @@ int cursor_order(struct daxkv_cursor *c, bool forward)
 		return err_corrupt(c->path.leaf.off, "leaf: rank %u among %u entries", c->path.rank,
 		                   c->n);
 	c->ordered = true;
-	c->by_bytes = t->order->dups && t->order->key != ORDER_OWN;
+	c->open = &s->entry->number;
+	uniform_note(c, t->order);
 	c->counted = c->path.leaf.off;
 	for (uint32_t i = 1; i < CURSOR_AHEAD; i++) {
 		uint32_t rank;
@@ -247,6 +280,7 @@ static bool here_stay(struct daxkv_cursor *c, const struct here *here)
 	leaf_open(txn_view(c->txn), leaf->page, leaf->off, &c->path.leaf);
 	c->state = CURSOR_AT;
 	c->ordered = here->ordered;
+	c->uniform.all = false; /* the new slot may have an entry */
 	return true;
 }
 

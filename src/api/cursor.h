@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * cursor.h - what the files of a cursor share: cursor.c (life, changes), cursor_move.c (moves),
- * cursor_mark.c (ends, once more), cursor_many.c (many entries a call), cursor_verify.c
- * (checksums). Where it stands: txn/place.h.
+ * cursor.h - what the files of a cursor share: cursor.c (life, changes), cursor_get.c
+ * (moves without a search), cursor_move.c (moves), cursor_mark.h (ends, once more), cursor_many.c
+ * (many entries a call), cursor_verify.c (checksums). Where it stands: txn/place.h.
  */
 #ifndef DAXKV_CURSOR_H
 #define DAXKV_CURSOR_H
@@ -47,22 +47,19 @@ static inline int cursor_sound(struct daxkv_cursor *c)
 int cursor_forward(struct daxkv_cursor *c, const struct tree *t);
 int cursor_back(struct daxkv_cursor *c, const struct tree *t);
 
+/* cursor_move_far - any move, and key and value of where it ends, which may be NULL; also of a
+ * cursor that is NULL. cursor_back_to - after a failure the cursor is where it was. */
+int cursor_move_far(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value,
+                    enum daxkv_cursor_op op);
+void cursor_back_to(struct daxkv_cursor *c, enum cursor_state state, bool gap,
+                    const struct path *was);
+
 /* cursor_get_by_key - a move that starts from the key under the cursor, among sorted duplicates: it
  * is AT an entry. cursor_move_by_key - without output. A failed one leaves the cursor where it was.
  */
 int cursor_get_by_key(struct daxkv_cursor *c, const struct dbstate *s, struct daxkv_val *key,
                       struct daxkv_val *value, enum daxkv_cursor_op op);
 int cursor_move_by_key(struct daxkv_cursor *c, const struct dbstate *s, enum daxkv_cursor_op op);
-
-/* cursor_mark_take - the cursor goes where the same op led before, to the entry at path.eoff:
- * FIRST, LAST, FIRST_DUP or LAST_DUP. False: there is no such mark, and nothing has changed.
- * cursor_mark_set - the op has led here, without a mark; of the _DUP ones paired: from one of their
- * two marks, as cursor_mark_paired says before the move. cursor_mark_several - whether the key
- * under the cursor has more values than one, if marks tell; else false. */
-bool cursor_mark_take(struct daxkv_cursor *c, enum daxkv_cursor_op op);
-void cursor_mark_set(struct daxkv_cursor *c, enum daxkv_cursor_op op, bool paired);
-bool cursor_mark_paired(const struct daxkv_cursor *c);
-bool cursor_mark_several(const struct daxkv_cursor *c, bool *several);
 
 #define CURSOR_AHEAD 6u /* entries that are prefetched while a cursor steps */
 
@@ -120,27 +117,26 @@ ALWAYS_INLINE bool cursor_step_near(struct daxkv_cursor *c, bool forward)
 	return true;
 }
 
+/* cursor_uniform - whether the entry at eoff of the cursor's leaf, whose order is at hand, is one
+ * of those that c->uniform describes. */
+static inline bool cursor_uniform(const struct daxkv_cursor *c, uint32_t eoff)
+{
+	return eoff - FMT_LEAF_BASE < c->uniform.span;
+}
+
 /* cursor_key_beside - whether two neighbours in the cursor's leaf, whose order is at hand, have one
- * key: 1, 0; -1: not to be told so quickly, as one is an entry of the tail. */
+ * key: 1, 0; -1: not to be told so quickly. 1 and 0: both entries are uniform. */
 static inline int cursor_key_beside(const struct daxkv_cursor *c, uint32_t rank, uint32_t to)
 {
-	const struct leaf *l = &c->path.leaf;
-	const uint8_t *bytes = (const uint8_t *)l->page;
-	uint32_t heads = once(l->page->heads);
-	uint32_t klen = heads & FMT_KLEN_MASK;
+	const uint8_t *bytes = (const uint8_t *)c->path.leaf.page;
 	uint32_t a = c->order[rank];
 	uint32_t b = c->order[to];
-	uint32_t high = b;
 
-	if (a > b)
-		high = a;
-	if (!(heads & FMT_UNIFORM))
+	if (UNLIKELY(!cursor_uniform(c, a)))
 		return -1;
-	if (high >= once(l->page->end))
+	if (UNLIKELY(!cursor_uniform(c, b)))
 		return -1;
-	if (high + klen > l->psize)
-		return -1;
-	return order_bytes_same(bytes + a, bytes + b, klen);
+	return order_bytes_same(bytes + a, bytes + b, c->uniform.klen);
 }
 
 /* cursor_same_key - whether the cursor's entry has that key. CORRUPT. */

@@ -2,14 +2,9 @@
 /*
  * cursor_move.c - where a cursor goes. See cursor.h
  *
- *   cursor_get            a step inside a leaf whose order is at hand: nothing is searched
- *     get_by_key            a move from the key under it, of a cursor that is AT an entry
- *     move_far              all others
- *       step_far              NEXT, PREV to another leaf
- *       move_and_read         KEPT becomes AT; then move
- *
- * A step of a scan is the commonest call of all, so it is inlined into daxkv_cursor_get, and what
- * it does not need stays out of line: otherwise each step would save registers for that.
+ *   cursor_move_far       all moves that cursor_get.c has no shorter way for
+ *     step_far              NEXT, PREV to another leaf
+ *     move_and_read         KEPT becomes AT; then move
  *
  * What a failed move leaves behind is part of the interface: where the cursor was. So a scan that
  * meets a damaged page can be tried again, and does not pass it by that.
@@ -81,30 +76,17 @@ static int seek(struct daxkv_cursor *c, const struct tree *t, const struct probe
 	return tree_seek(t, p, &c->path);
 }
 
-/* output - key and value of the entry at eoff of the cursor's leaf. The bytes are the mapping's.
- * CORRUPT. */
-static inline int output(const struct daxkv_cursor *c, uint32_t eoff, struct daxkv_val *key,
-                         struct daxkv_val *value)
+/* By the order at hand, else by the rank. The bytes are the mapping's. */
+int cursor_output(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value)
 {
 	struct item it;
-	int rc = leaf_item(&c->path.leaf, eoff, &it);
+	int rc = place_entry(c, &it);
 
 	if (LIKELY(!rc && value))
 		rc = entry_value(txn_view(c->txn), &it, value);
 	if (LIKELY(!rc && key))
 		*key = entry_bytes(it.key, it.klen);
 	return rc;
-}
-
-/* By the order at hand, else by the rank. */
-int cursor_output(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value)
-{
-	uint32_t eoff;
-	int rc = place_offset(c, &eoff);
-
-	if (rc)
-		return rc;
-	return output(c, eoff, key, value);
 }
 
 /* move_edge - to the first or the last entry. NOT_FOUND in an empty tree: a cursor that had a place
@@ -404,8 +386,8 @@ static int move_and_read(struct daxkv_cursor *c, struct daxkv_val *key, struct d
 	return cursor_output(c, key, value);
 }
 
-/* back_to - after a failure: the cursor is where it was, by a path only when it was AT. */
-static void back_to(struct daxkv_cursor *c, enum cursor_state state, bool gap,
+/* By a path only when it was AT. */
+void cursor_back_to(struct daxkv_cursor *c, enum cursor_state state, bool gap,
                     const struct path *was)
 {
 	if (state == CURSOR_AT)
@@ -464,16 +446,9 @@ static int step_far(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_
 	return rc;
 }
 
-/* by_key - whether the move starts from the key under the cursor. */
-static inline bool by_key(enum daxkv_cursor_op op)
-{
-	return op >= DAXKV_NEXT_KEY && op <= DAXKV_LAST_DUP;
-}
-
-/* move_far - all moves but a step inside a leaf. One that meets damage leaves the cursor where it
- * was, a seek unpositioned: trying again does not pass what is damaged. op is an enum of the
- * caller's, and may be any number. */
-static int move_far(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value,
+/* One that meets damage leaves the cursor where it was, a seek unpositioned: trying again does not
+ * pass what is damaged. op is an enum of the caller's, and may be any number. */
+int cursor_move_far(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value,
                     enum daxkv_cursor_op op)
 {
 	enum cursor_state state = CURSOR_UNSET;
@@ -490,164 +465,6 @@ static int move_far(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_
 		path_copy(&was, &c->path);
 	rc = move_and_read(c, key, value, op);
 	if (UNLIKELY(rc && rc != DAXKV_NOT_FOUND && c))
-		back_to(c, op <= DAXKV_GET_CURRENT ? state : CURSOR_UNSET, gap, &was);
+		cursor_back_to(c, op <= DAXKV_GET_CURRENT ? state : CURSOR_UNSET, gap, &was);
 	return rc;
-}
-
-/* step_by_key - one of these moves that ends at the entry beside, in the same leaf; *done false: it
- * is none such. */
-ALWAYS_INLINE int step_by_key(struct daxkv_cursor *c, struct daxkv_val *key,
-                              struct daxkv_val *value, enum daxkv_cursor_op op, bool *done)
-{
-	bool forward = op == DAXKV_NEXT_KEY || op == DAXKV_NEXT_DUP;
-	bool within = op == DAXKV_NEXT_DUP || op == DAXKV_PREV_DUP;
-	uint32_t rank = c->path.rank;
-	uint32_t to = rank - 1;
-
-	if (forward)
-		to = rank + 1;
-	int same = -1;
-
-	if (to < c->n)
-		same = cursor_key_beside(c, rank, to);
-	int rc = DAXKV_NOT_FOUND;
-
-	*done = same == within || (within && same == 0);
-	if (same != within)
-		return rc;
-	cursor_step_near(c, forward);
-	rc = output(c, c->order[to], key, value);
-	if (UNLIKELY(rc))
-		c->path.rank = rank;
-	return rc;
-}
-
-/* get_by_key - a move that starts from the key under the cursor. Not inlined: a step of a scan
- * would save the registers that this needs. */
-static __attribute__((noinline)) int get_by_key(struct daxkv_cursor *c, struct daxkv_val *key,
-                                                struct daxkv_val *value, enum daxkv_cursor_op op)
-{
-	struct dbstate *s;
-	bool done = false;
-	int rc;
-
-	if (!c || c->state != CURSOR_AT || c->gap)
-		return err_answer(move_far(c, key, value, op));
-	if (op < DAXKV_FIRST_DUP && c->ordered && c->by_bytes && c->txn &&
-	    !txn_check(c->txn, false)) {
-		rc = step_by_key(c, key, value, op, &done);
-		if (done)
-			return err_answer(rc);
-	}
-	if (op >= DAXKV_FIRST_DUP && cursor_mark_take(c, op))
-		return err_answer(output(c, c->path.eoff, key, value));
-	rc = cursor_usable(c, false, &s);
-	if (!rc)
-		rc = s->order.dups ? cursor_get_by_key(c, s, key, value, op)
-		                   : move_far(c, key, value, op);
-	return err_answer(rc);
-}
-
-/* get_current - of a cursor that is AT an entry; other ones go the common way. */
-static __attribute__((noinline)) int get_current(struct daxkv_cursor *c, struct daxkv_val *key,
-                                                 struct daxkv_val *value)
-{
-	if (!c || c->state != CURSOR_AT || !c->txn || txn_check(c->txn, false) ||
-	    c->path.rank >= place_live(c) || ((key || value) && cursor_output(c, key, value)))
-		return err_answer(move_far(c, key, value, DAXKV_GET_CURRENT));
-	c->gap = false; /* the entry behind the gap is the cursor's from here on */
-	return 0;
-}
-
-/* get_end - to the first or the last entry. */
-static __attribute__((noinline)) int get_end(struct daxkv_cursor *c, struct daxkv_val *key,
-                                             struct daxkv_val *value, enum daxkv_cursor_op op)
-{
-	if (cursor_mark_take(c, op))
-		return err_answer(output(c, c->path.eoff, key, value));
-	int rc = err_answer(move_far(c, key, value, op));
-
-	if (!rc)
-		cursor_mark_set(c, op, false);
-	return rc;
-}
-
-/* cursor_get - inlined, as what a step takes is not much more than a call. */
-ALWAYS_INLINE int cursor_get(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value,
-                             enum daxkv_cursor_op op)
-{
-	if ((op == DAXKV_NEXT || op == DAXKV_PREV) && c && c->txn && !txn_check(c->txn, false) &&
-	    cursor_step_near(c, op == DAXKV_NEXT)) {
-		int rc = output(c, c->order[c->path.rank], key, value);
-
-		if (UNLIKELY(rc)) {
-			if (op == DAXKV_NEXT)
-				c->path.rank -= 1;
-			else
-				c->path.rank -= UINT32_MAX;
-		}
-		return rc;
-	}
-	if (by_key(op))
-		return get_by_key(c, key, value, op);
-	if (op == DAXKV_GET_CURRENT)
-		return get_current(c, key, value);
-	if (op <= DAXKV_LAST)
-		return get_end(c, key, value, op);
-	return err_answer(move_far(c, key, value, op));
-}
-
-/* get_verified - cursor_get, and a comparison of checksums: of what it gives, or of the page where
- * that should be. As in move_far, a failure leaves the cursor where it was. Verifying comes after
- * the move: what was found is compared before it is returned. */
-static int get_verified(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value,
-                        enum daxkv_cursor_op op)
-{
-	enum cursor_state state = c->state;
-	bool gap = c->gap;
-	struct path was;
-
-	was.height = was.rank = was.eoff = 0;
-	if (state == CURSOR_AT)
-		path_copy(&was, &c->path);
-	int rc = cursor_get(c, key, value, op);
-	int unsound = 0;
-
-	if (!rc)
-		unsound = cursor_verify(c);
-	else if (rc == DAXKV_NOT_FOUND)
-		unsound = cursor_verify_pages(c);
-	if (!unsound)
-		return rc;
-	back_to(c, op <= DAXKV_GET_CURRENT ? state : CURSOR_UNSET, gap, &was);
-	return unsound;
-}
-
-/* get_bounded - for a snapshot that may be given up at any moment: what was found counts only when
- * it was not. And for one that verifies. */
-static __attribute__((noinline)) int get_bounded(struct daxkv_cursor *c, struct daxkv_val *key,
-                                                 struct daxkv_val *value, enum daxkv_cursor_op op)
-{
-	struct daxkv_val k = key ? *key : (struct daxkv_val){0},
-	                 v = value ? *value : (struct daxkv_val){0};
-	int rc =
-	    (c->txn->verify ? get_verified : cursor_get)(c, key ? &k : NULL, value ? &v : NULL, op);
-
-	rc = txn_done(c->txn, rc);
-	if (rc)
-		return rc;
-	if (key)
-		*key = k;
-	if (value)
-		*value = v;
-	return 0;
-}
-
-/* bound is set for the uncommon kinds of reader alone: one test for both. */
-int daxkv_cursor_get(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value,
-                     enum daxkv_cursor_op op)
-{
-	if (UNLIKELY(c && c->txn && c->txn->view.bound))
-		return get_bounded(c, key, value, op);
-	return cursor_get(c, key, value, op);
 }

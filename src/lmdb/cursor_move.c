@@ -466,8 +466,9 @@ static int get(MDB_cursor *c, MDB_val *key, MDB_val *data, MDB_cursor_op op)
 	}
 }
 
-/* get_far - all but a step of a scan. */
-static int get_far(MDB_cursor *c, MDB_val *key, MDB_val *data, MDB_cursor_op op)
+/* get_far - all but what the common ways do. Not inlined: they need fewer registers. */
+static __attribute__((noinline)) int get_far(MDB_cursor *c, MDB_val *key, MDB_val *data,
+                                             MDB_cursor_op op)
 {
 	int rc;
 
@@ -485,86 +486,79 @@ static int get_far(MDB_cursor *c, MDB_val *key, MDB_val *data, MDB_cursor_op op)
 	return rc;
 }
 
-/* plain_op - the store's operation that is all of op while the cursor remembers nothing beside its
- * place but CURSOR_DUP_EOF; DAXKV_GET_CURRENT: there is none. */
-static inline enum daxkv_cursor_op plain_op(const MDB_cursor *c, MDB_cursor_op op)
+/* plain_missed - the store's operation that is all of op has failed with rc. A key without a
+ * further value is known to be; for the rest the long way says how, but for a failure of the store
+ * in a step. */
+static __attribute__((noinline)) int plain_missed(MDB_cursor *c, MDB_val *key, MDB_val *data,
+                                                  MDB_cursor_op op, int rc)
 {
-	switch (op) {
-	case MDB_NEXT_DUP:
-		return has_dups(c) ? DAXKV_NEXT_DUP : DAXKV_GET_CURRENT;
-	case MDB_NEXT_NODUP:
-		return DAXKV_NEXT_KEY;
-	case MDB_PREV_NODUP:
-		return has_dups(c) ? DAXKV_PREV_KEY : DAXKV_GET_CURRENT;
-	default:
-		return DAXKV_GET_CURRENT;
-	}
-}
+	const bool end = op == MDB_FIRST_DUP || op == MDB_LAST_DUP;
 
-/* get_plain - such an operation; *done false: it is none, or has found nothing. */
-static int get_plain(MDB_cursor *c, MDB_val *key, MDB_val *data, MDB_cursor_op op, bool *done)
-{
-	enum daxkv_cursor_op to = plain_op(c, op);
-
-	*done = false;
-	if (to == DAXKV_GET_CURRENT || !c->handle->used)
-		return 0;
-	int rc = daxkv_cursor_get(c->inner, val_of(key), val_of(data), to);
-
-	if (rc == DAXKV_NEED_COMPARE || (rc == DAXKV_NOT_FOUND && to != DAXKV_NEXT_DUP))
-		return 0;
-	*done = true;
-	if (LIKELY(!rc) && to == DAXKV_PREV_KEY)
-		return came_behind(c, 0);
-	if (LIKELY(!rc))
-		c->state = CURSOR_SET;
-	else if (rc == DAXKV_NOT_FOUND)
+	if (rc == DAXKV_NOT_FOUND && op == MDB_NEXT_DUP)
 		c->state |= CURSOR_DUP_EOF;
+	else if (end || rc == DAXKV_NOT_FOUND || rc == DAXKV_NEED_COMPARE)
+		return get_far(c, key, data, op);
 	return store_result(c, rc);
 }
 
-/* end_again - FIRST_DUP or LAST_DUP of a key that is known to have several values. False: it has
- * failed, and the long way says how. */
-static bool end_again(MDB_cursor *c, MDB_val *data, MDB_cursor_op op)
+/* get_plain - op, of which the store's operation to is all, and after which the cursor is in that
+ * state. */
+static inline __attribute__((always_inline)) int get_plain(MDB_cursor *c, MDB_val *key,
+                                                           MDB_val *data, MDB_cursor_op op,
+                                                           enum daxkv_cursor_op to,
+                                                           unsigned int state)
 {
-	const bool first = op == MDB_FIRST_DUP;
+	int rc = daxkv_cursor_get(c->inner, val_of(key), val_of(data), to);
 
-	if (!data || !c->handle->used ||
-	    daxkv_cursor_get(c->inner, NULL, val_of(data),
-	                     first ? DAXKV_FIRST_DUP : DAXKV_LAST_DUP))
-		return false;
-	c->state = CURSOR_SET | CURSOR_SEVERAL | (first ? 0 : CURSOR_DUP_EOF);
-	return true;
+	if (UNLIKELY(rc))
+		return plain_missed(c, key, data, op, rc);
+	c->state = state;
+	return 0;
 }
 
+/* get_next - MDB_NEXT, of a cursor that remembers nothing beside its place. */
+static inline int get_next(MDB_cursor *c, MDB_val *key, MDB_val *data)
+{
+	int rc = daxkv_cursor_get(c->inner, val_of(key), val_of(data), DAXKV_NEXT);
+
+	return LIKELY(!rc) ? 0 : plain_missed(c, key, data, MDB_NEXT, rc);
+}
+
+/* The first operations are plain while the cursor remembers nothing beside its place but
+ * CURSOR_DUP_EOF and CURSOR_SEVERAL. FIRST_DUP and LAST_DUP give the key where it has one value, so
+ * they are plain only where it is known to have several. */
 int mdb_cursor_get(MDB_cursor *c, MDB_val *key, MDB_val *data, MDB_cursor_op op)
 {
-	bool done;
-	int rc;
+	const unsigned int known = CURSOR_DUP_EOF | CURSOR_SEVERAL;
 
 	if (UNLIKELY(!c))
 		return EINVAL;
 	if (UNLIKELY(!c->txn || c->txn->state))
 		return MDB_BAD_TXN;
-	if (op == MDB_NEXT && LIKELY(c->state == CURSOR_SET && c->handle->used)) {
-		rc = daxkv_cursor_get(c->inner, val_of(key), val_of(data), DAXKV_NEXT);
-		if (LIKELY(!rc))
-			return 0;
-		if (rc != DAXKV_NOT_FOUND && rc != DAXKV_NEED_COMPARE)
-			return store_result(c, rc);
-	} else if ((c->state & ~(unsigned int)(CURSOR_DUP_EOF | CURSOR_SEVERAL)) == CURSOR_SET &&
-	           c->inner) {
-		rc = get_plain(c, key, data, op, &done);
-		if (done)
-			return rc;
-		if (c->state & CURSOR_SEVERAL && (op == MDB_FIRST_DUP || op == MDB_LAST_DUP) &&
-		    end_again(c, data, op))
-			return 0;
-	}
+	if (UNLIKELY((c->state & ~known) != CURSOR_SET || !c->inner || !c->handle->used))
+		return get_far(c, key, data, op);
+	if (op == MDB_NEXT && LIKELY(c->state == CURSOR_SET))
+		return get_next(c, key, data);
+	if (op == MDB_NEXT_NODUP)
+		return get_plain(c, key, data, op, DAXKV_NEXT_KEY, CURSOR_SET);
+	if (UNLIKELY(!has_dups(c)))
+		return get_far(c, key, data, op);
+	if (op == MDB_NEXT_DUP)
+		return get_plain(c, key, data, op, DAXKV_NEXT_DUP, CURSOR_SET);
+	if (op == MDB_PREV_NODUP && c->rdonly) /* see came_behind */
+		return get_plain(c, key, data, op, DAXKV_PREV_KEY, CURSOR_SET | CURSOR_DUP_EOF);
+	if (!data || !(c->state & CURSOR_SEVERAL))
+		return get_far(c, key, data, op);
+	if (op == MDB_FIRST_DUP)
+		return get_plain(c, NULL, data, op, DAXKV_FIRST_DUP, CURSOR_SET | CURSOR_SEVERAL);
+	if (op == MDB_LAST_DUP)
+		return get_plain(c, NULL, data, op, DAXKV_LAST_DUP,
+		                 CURSOR_SET | CURSOR_SEVERAL | CURSOR_DUP_EOF);
 	return get_far(c, key, data, op);
 }
 
-int mdb_cursor_count(MDB_cursor *c, size_t *count)
+/* count_far - the way that is always right. */
+static __attribute__((noinline)) int count_far(MDB_cursor *c, size_t *count)
 {
 	uint64_t n = 0;
 	int rc;
@@ -573,7 +567,7 @@ int mdb_cursor_count(MDB_cursor *c, size_t *count)
 		return EINVAL;
 	if (!c->txn || c->txn->state)
 		return MDB_BAD_TXN;
-	if (!c->inner || !(c->handle->flags & MDB_DUPSORT))
+	if (!c->inner || !has_dups(c))
 		return MDB_INCOMPATIBLE;
 	if (!(c->state & CURSOR_SET))
 		return EINVAL;
@@ -588,4 +582,15 @@ int mdb_cursor_count(MDB_cursor *c, size_t *count)
 	if (!rc)
 		*count = (size_t)n;
 	return store_result(c, rc);
+}
+
+/* A cursor that remembers nothing beside its place asks the store at once. What that refuses it
+ * refuses again. */
+int mdb_cursor_count(MDB_cursor *c, size_t *count)
+{
+	static_assert(sizeof *count == sizeof(uint64_t), "a count");
+	if (UNLIKELY(!c || !count || !c->txn || c->txn->state || c->state != CURSOR_SET ||
+	             !c->inner || !has_dups(c) || daxkv_cursor_count(c->inner, count)))
+		return count_far(c, count);
+	return 0;
 }

@@ -75,6 +75,9 @@ int order_dup_cmp(const struct order *order, const uint8_t *a, uint32_t alen, co
  * two keys are one: by their bytes where the order allows it. */
 static inline bool order_bytes_same(const uint8_t *a, const uint8_t *b, uint32_t len)
 {
+	/* 8 to 16 bytes, the most usual: two words, which may overlap */
+	if (LIKELY(len - 8 <= 8))
+		return get64(a) == get64(b) && get64(a + len - 8) == get64(b + len - 8);
 	if (UNLIKELY(len < 8)) {
 		for (uint32_t i = 0; i < len; i++)
 			if (a[i] != b[i])

@@ -18,7 +18,7 @@
 enum cursor_state { CURSOR_UNSET, CURSOR_AT, CURSOR_KEPT };
 
 /* Where a move led that has no step before it: to an end of the database, or of a key's values. See
- * api/cursor_mark.c */
+ * api/cursor_mark.h */
 #define MARK_HEIGHT 5u /* of the trees in which marks are made: most are lower */
 enum cursor_marks { MARK_FIRST, MARK_LAST, MARK_FIRST_DUP, MARK_LAST_DUP, CURSOR_MARKS };
 struct cursor_mark {
@@ -26,9 +26,22 @@ struct cursor_mark {
 	uint32_t height;
 	uint32_t rank;
 	uint32_t n;    /* live entries of the leaf */
-	uint32_t eoff; /* of the entry; 0: not known yet */
+	uint32_t eoff; /* of the entry; 0: not known yet, as are its bytes */
+	struct daxkv_val key;
+	struct daxkv_val value;
 	struct leaf leaf;
 	struct path_step at[MARK_HEIGHT];
+};
+
+/* The entries of a leaf that are known without a look at them: those of a uniform base that lie in
+ * the page. They begin less than span bytes behind FMT_LEAF_BASE, where no other entry does, and
+ * have these lengths. span 0: there are none, or equal keys need not have equal bytes. all: the
+ * leaf has no others. */
+struct cursor_uniform {
+	bool all;
+	uint32_t span;
+	uint32_t klen;
+	uint32_t vlen;
 };
 
 struct daxkv_cursor {
@@ -40,8 +53,6 @@ struct daxkv_cursor {
 	daxkv_db db;
 	enum cursor_state state;
 	bool gap;
-	/* when ordered: keys may have many values, and are one when their bytes are */
-	bool by_bytes;
 	bool ordered; /* order[] is that of path.leaf */
 	/* live entries of path.leaf, when ordered or counted */
 	uint32_t n;
@@ -56,6 +67,10 @@ struct daxkv_cursor {
 	/* cache lines left of it, and how many at each step */
 	uint32_t lines;
 	uint32_t pace;
+	struct cursor_uniform uniform; /* of path.leaf, when ordered */
+	/* when ordered: what is db while that handle is open. Its entry is never freed before the
+	 * store is closed */
+	const daxkv_db *open;
 	/* the way to the leaf of this snapshot that was verified last; 0: none */
 	uint64_t verified;
 	struct cursor_mark mark[CURSOR_MARKS]; /* the last to be made zeros: see cursor_new */
@@ -92,6 +107,12 @@ static inline uint32_t place_live(struct daxkv_cursor *c)
 		c->counted = c->path.leaf.off;
 	}
 	return c->n;
+}
+
+/* place_open - whether the handle of the cursor, which has an order at hand or a mark, is open. */
+static inline bool place_open(const struct daxkv_cursor *c)
+{
+	return load_relaxed(c->open) == c->db;
 }
 
 /* place_at_mark - whether the cursor, which is AT an entry, stands at the mark. */

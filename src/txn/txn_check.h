@@ -28,11 +28,18 @@ int txn_own(const struct daxkv_store *store);
 /* txn_check - whether the transaction can be used, and with write, changed. BAD_TXN, EACCES.
  * txn_refuse - the reason why not. */
 int txn_refuse(const struct daxkv_txn *txn, bool write);
-/* txn_check - see above txn_refuse. One chain of tests that all pass for a usable transaction. */
+/* txn_usable - the same without a text: one chain of tests that all pass for a usable one, and no
+ * call. */
+static inline bool txn_usable(const struct daxkv_txn *txn, bool write)
+{
+	return txn && !txn_forked(txn->store) && !txn->child && !txn->broken && !txn->idle &&
+	       (txn->write || !write);
+}
+
+/* txn_check - see above txn_refuse. */
 static inline int txn_check(const struct daxkv_txn *txn, bool write)
 {
-	if (LIKELY(txn && !txn_forked(txn->store) && !txn->child && !txn->broken && !txn->idle &&
-	           (txn->write || !write)))
+	if (LIKELY(txn_usable(txn, write)))
 		return 0;
 	return txn_refuse(txn, write);
 }

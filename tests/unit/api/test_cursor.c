@@ -323,6 +323,43 @@ static void put_through_the_cursor(void **state)
 	store_done(store);
 }
 
+/* A scan that replaces what it sees, and looks back: at entries of the base and of the tail.
+ * Caught: here_stay that leaves uniform.all. */
+static void steps_over_replaced_entries(void **state)
+{
+	struct daxkv_store *store = store_new("replaced", 4096);
+	struct daxkv_txn *txn = begin(store);
+	struct daxkv_cursor *c;
+	char key[8];
+	(void)state;
+
+	for (int i = 0; i < 40; i++) {
+		snprintf(key, sizeof key, "key%03d", i);
+		OK(put(txn, MAIN, key, "value", 0));
+	}
+	OK(daxkv_txn_commit(txn));
+	txn = begin(store);
+	c = cursor(txn, MAIN);
+	assert_true(moved(c, DAXKV_NEXT, "key000=value"));
+	assert_true(moved(c, DAXKV_NEXT, "key001=value"));
+	OK(cursor_put(c, "key001", "other", DAXKV_CURRENT));
+	assert_true(moved(c, DAXKV_NEXT, "key002=value"));
+	assert_true(moved(c, DAXKV_PREV, "key001=other"));
+	OK(cursor_put(c, "key001", "longer", DAXKV_CURRENT));
+	assert_true(moved(c, DAXKV_PREV, "key000=value"));
+	assert_true(moved(c, DAXKV_NEXT, "key001=longer"));
+	assert_true(moved(c, DAXKV_NEXT_KEY, "key002=value"));
+	assert_true(moved(c, DAXKV_PREV_KEY, "key001=longer"));
+	assert_true(moved(c, DAXKV_NEXT, "key002=value"));
+	OK(daxkv_cursor_del(c, 0));
+	assert_true(moved(c, DAXKV_GET_CURRENT, "key003=value"));
+	assert_true(moved(c, DAXKV_PREV, "key001=longer"));
+	assert_true(moved(c, DAXKV_NEXT, "key003=value"));
+	assert_true(moved(c, DAXKV_NEXT_KEY, "key004=value"));
+	OK(daxkv_txn_commit(txn));
+	store_done(store);
+}
+
 static void lives(void **state)
 {
 	struct daxkv_store *store = store_new("c", 4096);
@@ -418,6 +455,7 @@ int main(void)
 	    TEST(place_is_kept_while_the_tree_changes),
 	    TEST(deletion_through_the_cursor),
 	    TEST(put_through_the_cursor),
+	    TEST(steps_over_replaced_entries),
 	    TEST(lives),
 	    TEST(place_of_a_parents_cursor),
 	};

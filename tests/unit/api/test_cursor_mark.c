@@ -267,11 +267,64 @@ static void verifying_looks_again(void **state)
 	OK(daxkv_close(store));
 }
 
+/* refused - what a cursor could answer by what it has at hand, after its handle was closed. */
+static void refused(struct daxkv_cursor *c)
+{
+	struct daxkv_val k, v;
+	uint64_t n;
+	int several;
+
+	assert_int_equal(daxkv_cursor_count(c, &n), DAXKV_BAD_DB);
+	assert_int_equal(daxkv_cursor_get(c, &k, &v, DAXKV_FIRST_DUP), DAXKV_BAD_DB);
+	assert_int_equal(daxkv_cursor_get(c, &k, &v, DAXKV_LAST), DAXKV_BAD_DB);
+	assert_int_equal(daxkv_cursor_several(c, &several), DAXKV_BAD_DB);
+}
+
+/* Caught: alone, cursor_mark_take without place_open. */
+static void a_closed_handle_is_noticed(void **state)
+{
+	char key[8];
+	struct daxkv_txn *txn;
+	struct daxkv_cursor *c;
+	struct daxkv_val k, v;
+	uint64_t n;
+	(void)state;
+
+	started("closed");
+	for (int i = 0; i < 9; i++) {
+		snprintf(key, sizeof key, "few%03d", i);
+		put_pairs(key, 0, 1);
+	}
+	put_pairs("many", 0, 40);
+	txn = begin_reading(store);
+	c = cursor(txn, dups);
+	at(c, DAXKV_LAST, "many", "000039");
+	ends_are(c, "many", "000000", "000039");
+	for (int i = 0; i < 4; i++) { /* inside the leaf, whose order is at hand */
+		OK(daxkv_cursor_get(c, &k, &v, DAXKV_PREV_KEY));
+		OK(daxkv_cursor_count(c, &n));
+		assert_int_equal(n, 1);
+		several_is(c, 0);
+	}
+	at(c, DAXKV_FIRST_DUP, "few005", "000000");
+	daxkv_db_close(store, dups);
+	refused(c);
+	struct daxkv_val name = text("dups");
+	daxkv_db old = dups;
+
+	OK(daxkv_db_open(txn, &name, 0, &dups)); /* perhaps at its place in the table */
+	assert_int_not_equal(dups, old);
+	refused(c);
+	daxkv_txn_abort(txn);
+	store_done(store);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(ends_of_each_snapshot), TEST(a_cursor_goes_to_another_transaction),
-	    TEST(ends_of_a_key), TEST(a_writers_ends_move), TEST(verifying_looks_again)};
+	    TEST(ends_of_a_key),         TEST(a_writers_ends_move),
+	    TEST(verifying_looks_again), TEST(a_closed_handle_is_noticed)};
 
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }
