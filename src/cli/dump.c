@@ -12,6 +12,7 @@
 
 #include "bytes.h"
 #include "call_store.h"
+#include "dump_words.h"
 #include "names.h"
 #include "progress.h"
 
@@ -99,13 +100,6 @@ static void dump_print_name(const struct daxkv_val *name)
 /* print_header - up to HEADER=END, in mdb_dump's order. */
 static int print_header(const struct dump *dump, const struct daxkv_val *name)
 {
-	static const struct {
-		unsigned int flag;
-		const char *keyword;
-	} keywords[] = {{DAXKV_DUP_SORT, "duplicates"},   {DAXKV_REVERSE_KEY, "reversekey"},
-	                {DAXKV_DUP_SORT, "dupsort"},      {DAXKV_INTEGER_KEY, "integerkey"},
-	                {DAXKV_DUP_FIXED, "dupfixed"},    {DAXKV_INTEGER_DUP, "integerdup"},
-	                {DAXKV_REVERSE_DUP, "reversedup"}};
 	struct call *call = dump->call;
 	unsigned int flags;
 	char text[80];
@@ -122,9 +116,9 @@ static int print_header(const struct dump *dump, const struct daxkv_val *name)
 	if (name != NULL)
 		dump_print_name(name);
 	printf("type=btree\nmapsize=%" PRIu64 "\nmaxreaders=126\n", dump->mapsize);
-	for (size_t i = 0; i < sizeof keywords / sizeof keywords[0]; i++) {
-		if (flags & keywords[i].flag)
-			printf("%s=1\n", keywords[i].keyword);
+	for (size_t i = 0; i < DUMP_WORDS; i++) {
+		if (flags & dump_words[i].flag)
+			printf("%s=1\n", dump_words[i].word);
 	}
 	puts("db_pagesize=4096\nHEADER=END");
 	return call_output(call, false);

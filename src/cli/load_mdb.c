@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "bytes.h"
+#include "dump_words.h"
 #include "load.h"
 
 struct header {
@@ -27,24 +28,6 @@ struct header {
 	char *name; /* owned */
 	size_t name_size;
 };
-
-/* flag_of - the flag of a header keyword, 0 when it is none. */
-static unsigned int flag_of(const char *keyword)
-{
-	static const struct {
-		const char *keyword;
-		unsigned int flag;
-	} flags[] = {{"duplicates", DAXKV_DUP_SORT},    {"dupsort", DAXKV_DUP_SORT},
-	             {"dupfixed", DAXKV_DUP_FIXED},     {"integerkey", DAXKV_INTEGER_KEY},
-	             {"integerdup", DAXKV_INTEGER_DUP}, {"reversekey", DAXKV_REVERSE_KEY},
-	             {"reversedup", DAXKV_REVERSE_DUP}};
-
-	for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
-		if (strcmp(keyword, flags[i].keyword) == 0)
-			return flags[i].flag;
-	}
-	return 0;
-}
 
 /* is_size - keywords that describe the other store's file. */
 static bool is_size(const char *keyword)
@@ -95,7 +78,7 @@ static int header_line(const struct load *load, const struct load_input *input,
 	} else if (strcmp(input->line, "type") == 0) {
 		if (strcmp(value, "btree") != 0)
 			return load_bad_line(load, input, "the type is not btree");
-	} else if ((flag = flag_of(input->line)) != 0) {
+	} else if ((flag = dump_word_flag(input->line)) != 0) {
 		if (strcmp(value, "0") != 0 && strcmp(value, "1") != 0)
 			return load_bad_line(load, input, "a flag is 0 or 1");
 		header->flags |= *value == '1' ? flag : 0;

@@ -79,7 +79,7 @@ exports() {
 layer() {
 	for file in src/lmdb/*.[ch] src/lmdb/tools/*.[ch]; do
 		sed -n 's|^ *# *include "\(.*\)".*|\1|p' "$file" | while read -r header; do
-			[ "$header" = daxkv.h ] || [ "$header" = lmdb_abi.h ] ||
+			[ "$header" = daxkv.h ] || [ -e "src/abi/$header" ] ||
 				[ -e "$(dirname "$file")/$header" ] || echo "$file includes $header"
 		done
 	done >"$work/includes"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* mdb_dump.c - usage: mdb_dump [-V] [-f OUTPUT] [-l] [-n] [-p] [-a | -s SUBDB] DBPATH */
+#include "dump_words.h"
 #include "tool.h"
 
 #include <ctype.h>
@@ -8,13 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-static const struct {
-	unsigned int flag;
-	const char *name;
-} flag_names[] = {{MDB_REVERSEKEY, "reversekey"}, {MDB_DUPSORT, "dupsort"},
-                  {MDB_INTEGERKEY, "integerkey"}, {MDB_DUPFIXED, "dupfixed"},
-                  {MDB_INTEGERDUP, "integerdup"}, {MDB_REVERSEDUP, "reversedup"}};
 
 struct dump {
 	bool print, list;
@@ -54,11 +48,9 @@ static int print_head(MDB_txn *txn, MDB_dbi dbi, const char *name, bool print)
 	if (info.me_mapaddr)
 		printf("mapaddr=%p\n", info.me_mapaddr);
 	printf("maxreaders=%u\n", info.me_maxreaders);
-	if (flags & MDB_DUPSORT)
-		printf("duplicates=1\n");
-	for (size_t i = 0; i < sizeof flag_names / sizeof flag_names[0]; i++)
-		if (flags & flag_names[i].flag)
-			printf("%s=1\n", flag_names[i].name);
+	for (size_t i = 0; i < DUMP_WORDS; i++)
+		if (flags & dump_words[i].flag)
+			printf("%s=1\n", dump_words[i].word);
 	printf("db_pagesize=%u\nHEADER=END\n", st.ms_psize);
 	return 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* mdb_load.c - usage: mdb_load [-V] [-a] [-f INPUT] [-n] [-s NAME] [-N] [-T] DBPATH */
+#include "dump_words.h"
 #include "tool.h"
 
 #include <errno.h>
@@ -43,22 +44,6 @@ static ssize_t line_read(struct load *load)
 
 /* ---- headers --------------------------------------------------------------------------------- */
 
-static unsigned int flag_of(const char *word)
-{
-	static const struct {
-		const char *word;
-		unsigned int flag;
-	} words[] = {{"reversekey", MDB_REVERSEKEY}, {"dupsort", MDB_DUPSORT},
-	             {"duplicates", MDB_DUPSORT},    {"integerkey", MDB_INTEGERKEY},
-	             {"dupfixed", MDB_DUPFIXED},     {"integerdup", MDB_INTEGERDUP},
-	             {"reversedup", MDB_REVERSEDUP}};
-
-	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-		if (strcmp(word, words[i].word) == 0)
-			return words[i].flag;
-	return 0;
-}
-
 static int head_line(struct load *load)
 {
 	char *value = strchr(load->line, '=');
@@ -88,7 +73,7 @@ static int head_line(struct load *load)
 		return sscanf(value, "%u", &load->maxreaders) == 1
 		           ? 0
 		           : bad(load, "invalid maxreaders");
-	if ((flag = flag_of(load->line)) != 0)
+	if ((flag = dump_word_flag(load->line)) != 0)
 		load->flags = atoi(value) ? load->flags | flag : load->flags & ~flag;
 	else if (strcmp(load->line, "db_pagesize") != 0 && strcmp(load->line, "mapaddr") != 0)
 		fprintf(stderr, "%s: line %zu: unrecognized keyword ignored: %s\n", tool_name,
