@@ -68,6 +68,22 @@ static bool mark_lost(const struct daxkv_store *store)
 	return store->space.shadow && !store_lazy(store);
 }
 
+/* synced_sound - the number of S is part of the shadow's sum. Another one would have pages of S
+ * changed that the interval must leave alone [L1]. Looked at once in an interval. CORRUPT. */
+static int synced_sound(struct daxkv_store *store)
+{
+	const uint64_t synced = store->share->interval.synced;
+	struct fmt_super shadow;
+
+	if (LIKELY(synced == store->lazy_synced))
+		return 0;
+	commit_shadow_copy(store, &shadow);
+	if (synced > store->known || !commit_shadow_sound(store, &shadow, store->known))
+		return lazy_damaged(store);
+	store->lazy_synced = synced;
+	return 0;
+}
+
 /* ---- beginning ------------------------------------------------------------------------------- */
 
 /* sync_number - what a sync is called: at least the newest commit, and in the place of the ring
@@ -95,6 +111,8 @@ int commit_lazy_begin(struct daxkv_store *store, bool lazy)
 		return lazy_damaged(store);
 	if (!open && (share->releasable < store->known || share->durable + 1 < store->known))
 		rc = commit_checkpoint(store);
+	if (open)
+		rc = synced_sound(store);
 	if (rc)
 		return rc;
 	rc = space_keep(&store->space, open ? (const void *)store->share_file.lazy : NULL);
@@ -117,6 +135,7 @@ static void interval_open(struct daxkv_store *store)
 	assert(!store_lazy(store));
 	assert(store->share->releasable >= store->known);
 	store_relaxed(&iv->synced, store->known);
+	store->lazy_synced = store->known;
 	iv->limbo_mark = 0;
 	share_names(store->map.fd, &iv->boot, &iv->device, &iv->inode);
 	store_relaxed(&iv->commits, 0);
@@ -620,6 +639,8 @@ int commit_lazy_recover(struct daxkv_store *store, struct map *map, uint64_t *tx
 	if (LIKELY(!store_lazy(store)))
 		return 0;
 	if (*txn != iv->synced) {
+		if (*txn < store->share->published) /* no sync of the newest commit */
+			return lazy_damaged(store);
 		iv->limbo_mark = 0;
 		store_release(&store->share->lazy, 0);
 		return 0;

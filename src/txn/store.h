@@ -133,6 +133,8 @@ struct daxkv_store {
 	/* atomic: transactions are lazy that do not say what they are */
 	bool lazy;
 	bool lazy_txn; /* the running one is, when wset.first says that there is an interval */
+	/* S of the interval, once this handle has compared the shadow's sum, which has it in it */
+	uint64_t lazy_synced;
 	struct lazy_bounds lazy_bounds;
 	/* the lazy interval's records, as a ring of the share's; see commit_lazy.c */
 	struct map lazy_map;

@@ -103,6 +103,29 @@ static void an_interval_is_not_forgotten(void **state)
 	}
 }
 
+/* A wrong number of the last sync would have pages changed that a power cut leads back to. */
+static void another_number_of_the_last_sync_is_noticed(void **state)
+{
+	static const uint64_t wild[] = {0, 1, UINT64_MAX, UINT64_MAX - 1};
+	(void)state;
+
+	for (size_t i = 0; i < 6; i++) {
+		struct daxkv_store *store = store_open("synced", FILE_MODE);
+		struct share_interval *iv = &store->share->interval;
+
+		OK(put_in(store, DAXKV_TXN_DURABLE, 0, 10));
+		OK(put_in(store, 0, 10, 1000));
+		iv->synced = i < 4 ? wild[i] : iv->synced + (i == 4 ? 1 : UINT64_MAX);
+		assert_int_equal(put_in(store, 0, 5, 1), DAXKV_CORRUPT);
+		assert_int_equal(put_in(store, DAXKV_TXN_DURABLE, 5, 1), DAXKV_PANIC);
+		(void)daxkv_close(store);
+		store = store_open("synced", FILE_MODE);
+		assert_int_equal(entries(store), 10);
+		OK(daxkv_check(store, NULL, NULL, NULL));
+		OK(daxkv_close(store));
+	}
+}
+
 static struct {
 	struct pm_ops ops;
 	struct daxkv_store *store;
@@ -256,6 +279,7 @@ int main(void)
 	    cmocka_unit_test(what_is_written_into_the_lock_file_stays_there),
 	    cmocka_unit_test(plausible_bytes_in_the_lock_file_stay_there),
 	    cmocka_unit_test(an_interval_is_not_forgotten),
+	    cmocka_unit_test(another_number_of_the_last_sync_is_noticed),
 	    cmocka_unit_test(bytes_that_come_while_a_sync_waits_stay_there),
 	    cmocka_unit_test(a_commit_whose_sync_fails_is_unknown_or_lazy),
 	    cmocka_unit_test(a_bound_that_cannot_be_kept_waits),
