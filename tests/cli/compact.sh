@@ -95,7 +95,7 @@ if_free() { # the same call does something once enough is free
 	kv compact free.kv --if-free 60 | grep -q 'nothing to do' || return 1
 	[ "$(bytes free.kv)" -eq "$size" ] || return 1
 	entries 100000 140000 | kv load free.kv - >/dev/null || return 1
-	kv watch free.kv --interval 0.02 >watched & # else closing cuts the file
+	"$KV" watch free.kv --interval 0.02 >watched & # else closing cuts the file
 	watch_pid=$!
 	wait_for test -s watched
 	kv del free.kv --from key0100000 >/dev/null || return 1
