@@ -479,6 +479,20 @@ uint32_t leaf_count(const struct leaf *l)
 	return n;
 }
 
+/* Removals name no entry of their own. */
+uint32_t leaf_newest(const struct leaf *l)
+{
+	for (unsigned int i = l->nslots; i-- > 0;) {
+		uint64_t slot = load_word(&l->slots[i]);
+
+		if (FMT_SLOT_KIND(slot) != FMT_SLOT_REMOVE)
+			return FMT_SLOT_OFF(slot);
+	}
+	if (!l->page->n)
+		return 0;
+	return leaf_entry(l->page, 0);
+}
+
 /* leaf_at_raw - leaf_at_any, wherever the entry is said to lie. From the newest slot back to the
  * first one: what rank it was before each of them. So no order is built for one entry. */
 static int leaf_at_raw(const struct leaf *l, uint32_t rank, uint32_t *eoff)

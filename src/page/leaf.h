@@ -220,6 +220,10 @@ static inline int leaf_at(const struct leaf *leaf, uint32_t rank, uint32_t *eoff
 	return leaf_at_any(leaf, rank, eoff);
 }
 
+/* leaf_newest - the entry that came to the leaf last, as a byte offset in the page, or one of those
+ * that it was written with; it may be gone since. 0: no entry has ever been there. */
+uint32_t leaf_newest(const struct leaf *leaf);
+
 /* leaf_tail_end - where the next tail entry may begin: the entries lie in the order of their slots.
  * Records name fresh bytes in units of 4, and the format allows an end between two. leaf is as the
  * writer's view has it, pending slots included. */
@@ -520,7 +524,8 @@ bool leaf_overwrite(struct wset *w, const struct leaf *leaf, uint32_t eoff, cons
 void leaf_reseal(struct wset *w, struct wpage *wp);
 
 /* leaf_insert - the item becomes the base's entry of that rank, where the base lies: in a page that
- * the running level may edit, whose entry is wp, without a tail, among entries of the item's sizes.
+ * the running level may edit, whose entry is wp, without a tail; in a uniform one among entries of
+ * the item's sizes. Some of the base's entries may move with it.
  * Returns where its value is; NULL: it cannot be, and nothing has changed. leaf_take_out - the same
  * for the removal of the entry of that rank. Byte offsets in the page are others afterwards; the
  * base's checksum is leaf_reseal's to make. */

@@ -183,6 +183,27 @@ int order_cmp(const struct order *o, const uint8_t *key, uint32_t klen, const ui
 	return order_dup_cmp(o, dup, dlen, p->dup, p->dlen);
 }
 
+/* bytes_head - the head of a key of which fewer than eight bytes lie behind the prefix. By words
+ * that overlap: short keys are many, and a loop over bytes would take longer than their search. */
+static uint64_t bytes_head(const uint8_t *key, uint32_t klen, uint32_t plen)
+{
+	uint64_t head = 0;
+
+	if (klen <= plen)
+		return 0;
+	if (klen >= HEAD)
+		return __builtin_bswap64(get64(key + klen - HEAD)) << 8 * (HEAD - (klen - plen));
+	if (!plen && klen >= HEAD / 2) {
+		uint64_t first = __builtin_bswap32(get32(key));
+		uint64_t last = __builtin_bswap32(get32(key + klen - HEAD / 2));
+
+		return first << 32 | last << 32 >> 8 * (klen - HEAD / 2);
+	}
+	for (uint32_t i = plen; i < klen; i++)
+		head |= (uint64_t)key[i] << (56 - 8 * (i - plen));
+	return head;
+}
+
 /* Big-endian, so that a smaller number means a smaller key. Short keys are padded with zeros, which
  * is why equal heads are compared in full. The key may be shorter than the prefix in a damaged
  * page: the head is 0 then. */
@@ -206,9 +227,9 @@ uint64_t order_head_rare(const struct order *o, const uint8_t *key, uint32_t kle
 	case ORDER_BYTES:
 		break;
 	}
-	for (uint32_t i = plen; i < klen && i < plen + HEAD; i++)
-		head |= (uint64_t)key[i] << (56 - 8 * (i - plen));
-	return head;
+	if (klen >= plen + HEAD)
+		return __builtin_bswap64(get64(key + plen));
+	return bytes_head(key, klen, plen);
 }
 
 /* A short prefix is not worth its test at each search. What the first and the last key share all

@@ -347,7 +347,8 @@ static inline void world_end(void)
 }
 
 /* judge_back - enough of the untouched pages' entries came back, and nothing else. Where a bitmap
- * is lost, older versions of what is lost may come. */
+ * is lost, older versions of what is lost may come. Where the words of a commit are lost, and that
+ * is told, what it put may be as it was before it, though its pages are untouched. */
 static inline void judge_back(const char *what, unsigned int kinds)
 {
 	const double back = share_back();
@@ -357,7 +358,7 @@ static inline void judge_back(const char *what, unsigned int kinds)
 	              w.named ? "named databases" : "main alone", back, w.places, w.wrong);
 	if (bitmaps_whole() && !w.mixed)
 		assert_int_equal(w.wrong, 0);
-	assert_true(back >= 95);
+	assert_true(back >= (w.mixed ? 75 : 95));
 }
 
 #endif

@@ -27,6 +27,79 @@ static void puts_fill_private_leaves(void **state)
 	}
 }
 
+/* mixed_n - a value of a size that is none of its neighbours', of bytes that its number tells. */
+static struct daxkv_val mixed_n(char *buf, uint64_t i, unsigned int most)
+{
+	size_t n = i * 7 % most;
+
+	memset(buf, (int)('a' + i % 26), n);
+	return (struct daxkv_val){n, buf};
+}
+
+/* The same of entries whose sizes differ: nothing but a split writes a leaf. */
+static void puts_of_any_size_fill_private_leaves(void **state)
+{
+	char kb[17], vb[512];
+	(void)state;
+
+	for (unsigned int page_size = 512; page_size <= 4096; page_size *= 8) {
+		const unsigned int most = page_size / 8;
+		struct daxkv_store *store = store_new("d", page_size);
+		struct daxkv_txn *txn = begin(store);
+		struct daxkv_val k, v, got;
+
+		for (uint64_t i = 0; i < COUNT; i++) {
+			k = key_n(kb, i * STEP % COUNT);
+			v = mixed_n(vb, i * STEP % COUNT, most);
+			OK(daxkv_put(txn, MAIN, &k, &v, 0));
+		}
+		struct daxkv_counters c = counters(store);
+
+		assert_in_range(c.compactions, c.splits, 2 * c.splits);
+		for (int again = 0; again < 2; again++) {
+			for (uint64_t i = 0; i < COUNT; i++) {
+				k = key_n(kb, i);
+				v = mixed_n(vb, i, most);
+				OK(daxkv_get(txn, MAIN, &k, &got));
+				assert_true(got.size == v.size &&
+				            !memcmp(got.data, v.data, v.size));
+			}
+			OK(daxkv_txn_commit(txn));
+			txn = begin(store);
+		}
+		daxkv_txn_abort(txn);
+		store_done(store);
+	}
+}
+
+/* An index: pairs of a short key and an integer, which is read where it lies. */
+static void integers_stay_aligned_in_private_leaves(void **state)
+{
+	struct daxkv_store *store = store_new("d", 1024);
+	struct daxkv_txn *txn = begin(store);
+	daxkv_db db = db_of(txn, "index", DAXKV_DUP_SORT | DAXKV_DUP_FIXED | DAXKV_INTEGER_DUP);
+	struct daxkv_cursor *c;
+	struct daxkv_val k, v;
+	uint64_t n = 0, splits = counters(store).splits;
+	(void)state;
+
+	for (uint64_t i = 0; i < COUNT; i++) {
+		uint64_t key = i * STEP % 31;
+
+		k = (struct daxkv_val){i % 5 ? 4 : 6, &key};
+		v = (struct daxkv_val){8, &i};
+		OK(daxkv_put(txn, db, &k, &v, 0));
+	}
+	splits = counters(store).splits - splits;
+	assert_in_range(counters(store).compactions, splits, 2 * splits);
+	OK(daxkv_cursor_open(txn, db, &c));
+	for (; daxkv_cursor_get(c, &k, &v, DAXKV_NEXT) == 0; n++)
+		assert_true(k.size == 6 || (uintptr_t)v.data % 8 == 0);
+	assert_int_equal(n, COUNT);
+	OK(daxkv_txn_commit(txn));
+	store_done(store);
+}
+
 /* A cursor that deletes what it scans, forward or backward: a leaf is written anew once, when it
  * has lost a few entries, and another one only where it joins. */
 static void scans_empty_leaves(void **state)
@@ -314,6 +387,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(puts_fill_private_leaves),
+	    TEST(puts_of_any_size_fill_private_leaves),
+	    TEST(integers_stay_aligned_in_private_leaves),
 	    TEST(scans_empty_leaves),
 	    TEST(scans_replace_values),
 	    TEST(few_changes_write_no_leaf),
