@@ -295,11 +295,16 @@ static int overwrite_here(struct daxkv_cursor *c, struct dbstate *s, const struc
 	uint32_t eoff;
 	int rc = place_offset(c, &eoff);
 
-	if (!rc)
-		rc = leaf_item(&c->path.leaf, eoff, &old);
 	*done = false;
-	if (rc || old.vlen != value->size || !w->n)
+	if (rc)
 		return rc;
+	rc = leaf_item(&c->path.leaf, eoff, &old);
+	if (rc)
+		return rc;
+	if (old.vlen != value->size)
+		return 0;
+	if (!w->n)
+		return 0;
 	struct item item = old;
 
 	item.val = value->data;
@@ -328,8 +333,10 @@ static int replace_here(struct daxkv_cursor *c, struct dbstate *s, struct daxkv_
 	c->gap = false; /* behind a gap stands the entry that is meant */
 	if (!(flags & DAXKV_RESERVE))
 		rc = overwrite_here(c, s, value, &done);
-	if (rc || done)
+	if (rc)
 		return rc;
+	if (done)
+		return 0;
 	rc = here_begin(c, &here);
 	if (rc)
 		return rc;
@@ -390,10 +397,13 @@ static int replace_current(struct daxkv_cursor *c, struct dbstate *s, struct dax
 	}
 	if (rc)
 		return rc;
-	if (!(copy = malloc(key.size + (s->order.dups ? value->size : 0) + 1)))
-		rc = err_set(ENOMEM, "no memory for a pair");
-	if (rc)
-		return rc;
+	size_t size = key.size + 1;
+
+	if (s->order.dups)
+		size += value->size;
+	copy = malloc(size);
+	if (!copy)
+		return err_set(ENOMEM, "no memory for a pair");
 	/* Both may lie in a page that changes. */
 	memcpy(copy, key.data, key.size);
 	key.data = copy;
@@ -429,10 +439,45 @@ static int replace_current(struct daxkv_cursor *c, struct dbstate *s, struct dax
 	return rc;
 }
 
+/* put_refused - what is wrong with the arguments of a put; 0: nothing so far. */
+static int put_refused(const struct dbstate *s, const struct daxkv_val *key,
+                       const struct daxkv_val *value, unsigned int flags)
+{
+	if (flags & ~(ENTRY_PUT_FLAGS | (unsigned int)DAXKV_CURRENT))
+		return err_set(EINVAL, "flags 0x%x for cursor_put", flags);
+	if (!value)
+		return err_set(EINVAL, "a value is needed");
+	if (!value->data && value->size && !(flags & DAXKV_RESERVE))
+		return err_set(EINVAL, "the bytes of the value are needed");
+	if (key && key->size && !key->data)
+		return err_set(EINVAL, "the bytes of the key are needed");
+	if (flags & DAXKV_RESERVE && s->order.dups)
+		return err_set(DAXKV_INCOMPATIBLE, "RESERVE by a cursor on sorted duplicates");
+	return 0;
+}
+
+/* put_current - DAXKV_CURRENT; the key may be left out, and else is the cursor's. */
+static int put_current(struct daxkv_cursor *c, struct dbstate *s, const struct daxkv_val *key,
+                       struct daxkv_val *value, unsigned int flags)
+{
+	bool same = true;
+	int rc = 0;
+
+	if (c->state == CURSOR_UNSET)
+		return err_set(EINVAL, "the cursor is not positioned");
+	if (key && c->path.rank < place_live(c))
+		rc = cursor_same_key(c, &s->tree, key->data, (uint32_t)key->size, &same);
+	if (rc)
+		return rc;
+	if (!same)
+		return err_set(EINVAL, "CURRENT with another key than the cursor's");
+	return replace_current(c, s, value, flags);
+}
+
 /* cursor_put - a put that leaves the cursor on its entry; after EXIST on the one that is there. The
  * place is kept by key, and searched when the cursor is used next. Key and value may lie in the
  * store's own pages, as what a get has given out does. After another error the cursor means the
- * entry that it meant before. */
+ * entry that it meant before; where there is no memory to keep the new place, it is nowhere. */
 static int cursor_put(struct daxkv_cursor *c, const struct daxkv_val *key, struct daxkv_val *value,
                       unsigned int flags)
 {
@@ -445,30 +490,11 @@ static int cursor_put(struct daxkv_cursor *c, const struct daxkv_val *key, struc
 		rc = cursor_usable(c, true, &s);
 	if (rc)
 		return rc;
-	if (flags & ~(ENTRY_PUT_FLAGS | (unsigned int)DAXKV_CURRENT))
-		return err_set(EINVAL, "flags 0x%x for cursor_put", flags);
-	if ((!value || (!value->data && value->size && !(flags & DAXKV_RESERVE)) ||
-	     (key && key->size && !key->data)))
-		rc = err_set(EINVAL, "a value is needed, and the bytes of key and value");
+	rc = put_refused(s, key, value, flags);
 	if (rc)
 		return rc;
-	if (flags & DAXKV_RESERVE && s->order.dups)
-		return err_set(DAXKV_INCOMPATIBLE, "RESERVE by a cursor on sorted duplicates");
-	if (flags & DAXKV_CURRENT) {
-		bool same = true;
-
-		if (c->state == CURSOR_UNSET)
-			return err_set(EINVAL, "the cursor is not positioned");
-		if (key && c->path.rank < place_live(c))
-			rc = cursor_same_key(c, &s->tree, key->data, (uint32_t)key->size, &same);
-		if (rc)
-			return rc;
-		if (!same)
-			rc = err_set(EINVAL, "CURRENT with another key than the cursor's");
-		if (rc)
-			return rc;
-		return replace_current(c, s, value, flags);
-	}
+	if (flags & DAXKV_CURRENT)
+		return put_current(c, s, key, value, flags);
 	/* Key and duplicate may lie in a page that the change rewrites: the cursor keeps what they
 	 * were. */
 	uint8_t *pair = c->txn->store->scratch.pair;
@@ -478,19 +504,16 @@ static int cursor_put(struct daxkv_cursor *c, const struct daxkv_val *key, struc
 
 	if (key && key->size <= max)
 		klen = key->size;
-	if (s->order.dups && value && value->size <= max)
+	if (s->order.dups && value->size <= max)
 		dlen = value->size;
 	if (klen)
 		memcpy(pair, key->data, klen);
 	if (dlen && value->data)
 		memcpy(pair + klen, value->data, dlen);
-	rc = txn_changing(c->txn, c->db);
-	if (rc)
-		return rc;
-	rc = entry_put(c->txn, c->db, key, value, flags, 0);
+	rc = cursor_put_entry(c, s, key, value, flags);
 	if (rc && rc != DAXKV_EXIST)
 		return rc;
-	if (rc == DAXKV_EXIST && flags & (DAXKV_APPEND | DAXKV_APPEND_DUP))
+	if (rc && flags & (DAXKV_APPEND | DAXKV_APPEND_DUP))
 		return rc;
 	int kept;
 
@@ -499,8 +522,11 @@ static int cursor_put(struct daxkv_cursor *c, const struct daxkv_val *key, struc
 		                  s->order.dups ? (uint32_t)value->size : 0);
 	else
 		kept = place_keep(c, pair, (uint32_t)klen, pair + klen, (uint32_t)dlen);
-	if (kept)
+	place_forget_pages(c);
+	if (kept) {
+		c->state = CURSOR_UNSET;
 		return kept;
+	}
 	return rc;
 }
 

@@ -20,6 +20,11 @@ int cursor_ready(struct daxkv_cursor *c, bool write, struct dbstate **s);
  * or ends. The cursor is AT an entry. */
 int cursor_output(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value);
 
+/* cursor_put_entry - a put by the cursor, which does not go there: near where it stands, or by a
+ * way of its own. A put that is refused leaves its place. Errors of daxkv_put. */
+int cursor_put_entry(struct daxkv_cursor *c, struct dbstate *s, const struct daxkv_val *key,
+                     struct daxkv_val *value, unsigned int flags);
+
 /* cursor_order - have the leaf's entries in order at hand, for stepping, and let the first ones of
  * that way come. Nothing happens when the order is there already. CORRUPT when ranks and entries do
  * not agree; the order is not set then. */

@@ -367,8 +367,11 @@ static int tally(const struct move *m, uint64_t *count)
 /* fills - whether the leaf has values of the move's key alone. CORRUPT, and false. */
 static int fills(const struct move *m, bool *is)
 {
-	int rc = has_key(m, 0, is);
+	int rc = 0;
 
+	*is = m->rank == 0;
+	if (m->rank && !place_at_first(m->c))
+		rc = has_key(m, 0, is);
 	if (*is)
 		rc = has_key(m, place_live(m->c) - 1, is);
 	return rc;
@@ -377,17 +380,21 @@ static int fills(const struct move *m, bool *is)
 /* count_near - the key's values in this leaf and the two beside; *far: it goes on beyond them. */
 static int count_near(struct move *m, uint64_t *count, bool *far)
 {
-	uint32_t first;
+	const bool at_first = place_at_first(m->c);
+	uint32_t first = m->rank;
 	uint32_t end;
-	int rc = run_edge(m, false, &first);
-
+	int rc = 0;
+	if (!at_first)
+		rc = run_edge(m, false, &first);
 	if (rc)
 		return rc;
 	rc = run_edge(m, true, &end);
 	if (rc)
 		return rc;
+	if (at_first)
+		m->c->run.end = end;
 	*count = end - first;
-	if (!inside(m, false, first))
+	if (!at_first && !inside(m, false, first))
 		rc = count_beside(m, false, count, far);
 	if (rc)
 		return rc;
@@ -460,9 +467,9 @@ static int cursor_count(struct daxkv_cursor *c, uint64_t *count)
 	rc = move_begin(&m, c, s);
 	if (rc)
 		return rc;
-	if (s->order.dups)
-		return count_all(&m, count);
-	return 0;
+	if (!s->order.dups)
+		return 0;
+	return count_all(&m, count);
 }
 
 /* count_far - the way that is always right. Not inlined: the common one saves no registers. */

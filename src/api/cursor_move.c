@@ -27,6 +27,8 @@ int cursor_forward(struct daxkv_cursor *c, const struct tree *t)
 {
 	bool moved = true;
 
+	if (LIKELY(place_within(&c->path)))
+		return 0;
 	while (c->path.rank >= place_live(c)) {
 		int rc = DAXKV_NOT_FOUND;
 
@@ -167,6 +169,11 @@ static int seek_side(struct daxkv_cursor *c, const struct tree *t, const struct 
 	if (rc)
 		return rc;
 	arrive(c);
+	if (p->edge == PROBE_BEFORE && !before)
+		c->run = (struct cursor_run){
+		    .leaf = c->path.leaf.off,
+		    .first = c->path.rank,
+		};
 	return 0;
 }
 
@@ -210,8 +217,10 @@ static int move_from_gap(struct daxkv_cursor *c, const struct tree *t, enum daxk
 		return rc;
 	if (op != DAXKV_NEXT_KEY && op != DAXKV_PREV_KEY)
 		rc = cursor_same_key(c, t, p.key, p.klen, &same);
-	if (rc || same)
+	if (rc)
 		return rc;
+	if (same)
+		return 0;
 	return DAXKV_NOT_FOUND;
 }
 
@@ -281,8 +290,10 @@ static int move_seek(struct daxkv_cursor *c, const struct tree *t, const struct 
 		return 0;
 	}
 	rc = seek_side(c, t, &p, false);
-	if (rc || op == DAXKV_SEEK_GE)
+	if (rc)
 		return rc;
+	if (op == DAXKV_SEEK_GE)
+		return 0;
 	rc = cursor_same_key(c, t, p.key, p.klen, &same);
 	if (!rc && same && op == DAXKV_SEEK_PAIR)
 		same = c->path.eoff != 0;

@@ -250,10 +250,13 @@ static int leaf_note(struct tree *t, uint64_t off)
 	assert(leaf.page->n > 0);
 	int rc = base_item(&leaf, 0, &first);
 
-	if (!rc)
-		rc = base_item(&leaf, leaf.page->n - 1u, &last);
-	if (rc || !order_key_same(t->order, first.key, first.klen, last.key, last.klen))
+	if (rc)
 		return rc;
+	rc = base_item(&leaf, leaf.page->n - 1u, &last);
+	if (rc)
+		return rc;
+	if (!order_key_same(t->order, first.key, first.klen, last.key, last.klen))
+		return 0;
 	return tree_tally_note(t, first.key, first.klen);
 }
 
@@ -457,8 +460,10 @@ static int store_in_leaf(struct tree *t, struct path *path, const struct item *i
 	placed->leaf = path->leaf.off;
 	if (!join && !placed->dense) {
 		rc = leaf_append(t->view->w, t->order, &path->leaf, &c, &done, &placed->value);
-		if (rc || done)
+		if (rc)
 			return rc;
+		if (done)
+			return 0;
 	}
 	rc = tree_leaf_items(t, &path->leaf, items, &n);
 	if (rc)
@@ -505,8 +510,10 @@ int tree_store(struct tree *t, struct path *path, const struct item *item, const
 		return rc;
 	if (last && item->val && !item->flags && path == t->scratch->finger)
 		rc = tree_batch_begin(t, path, item, &begun);
-	if (rc || begun)
+	if (rc)
 		return rc;
+	if (begun)
+		return 0;
 	t->count += !replace;
 	if (item->flags & FMT_ENTRY_BLOB)
 		t->blob_pages += blob_pages(((const struct fmt_blob *)(const void *)item->val)->len,
@@ -597,8 +604,10 @@ static int entry_out(struct tree *t, struct path *path)
 		if (!t->order->dups)
 			c.item.vlen = 0;
 		rc = leaf_append(w, t->order, &path->leaf, &c, &done, &unused);
-		if (rc || done)
+		if (rc)
 			return rc;
+		if (done)
+			return 0;
 	}
 	rc = tree_items_without(t, path, t->scratch->items, &n);
 	if (rc)
@@ -663,8 +672,10 @@ int tree_clear(struct tree *t, bool forget)
 	uint64_t off;
 	int rc = tree_root(t, &page, &at);
 
-	if (rc || !page)
+	if (rc)
 		return rc;
+	if (!page)
+		return 0;
 	t->scratch->finger_of = NULL;
 	rc = tree_tally_clear(t, forget);
 	if (rc)

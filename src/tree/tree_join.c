@@ -78,8 +78,10 @@ static int join_beside(struct tree *t, const struct path *path, struct item *ite
 	int rc = beside(t, path, left, &leaf);
 
 	*more = 0;
-	if (rc || !leaf.page || !fits(&leaf, total))
+	if (rc)
 		return rc;
+	if (!leaf.page || !fits(&leaf, total))
+		return 0;
 	*at = leaf.off;
 	rc = tree_leaf_items(t, &leaf, items + n, more);
 	if (rc || tree_items_cost(t, items, n + *more) > usable * LEAF_JOINED / 100)
@@ -94,8 +96,10 @@ static int either(struct tree *t, const struct path *path, struct item *items, u
 	int rc = join_beside(t, path, items, n, total, true, more, at);
 
 	*left = *more > 0;
-	if (rc || *more)
+	if (rc)
 		return rc;
+	if (*more)
+		return 0;
 	return join_beside(t, path, items, n, total, false, more, at);
 }
 
@@ -119,8 +123,10 @@ int tree_join(struct tree *t, const struct path *path, struct item *items, uint3
 		return 0;
 	int rc = either(t, path, items, *n, total, &left, &more, &at);
 
-	if (rc || !more)
+	if (rc)
 		return rc;
+	if (!more)
+		return 0;
 	if (left) { /* the neighbour's come first, by way of the room behind both */
 		struct item *behind = items + *n;
 		struct item *tmp = behind + more;
@@ -232,8 +238,10 @@ int tree_would_join_without(struct tree *t, const struct path *path, uint32_t le
 		may = false;
 	else
 		rc = may_join(t, path, total, &may, join);
-	if (rc || !may || *join)
+	if (rc)
 		return rc;
+	if (!may || *join)
+		return 0;
 	rc = tree_items_without(t, path, items, &n);
 	if (rc)
 		return rc;

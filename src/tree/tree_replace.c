@@ -197,8 +197,10 @@ static int join_sibling(struct tree *t, const struct path *path, struct replace_
 		left = false;
 		rc = replace_beside(t, path, b, left, &page, &at, &between, &cost);
 	}
-	if (rc || !page)
+	if (rc)
 		return rc;
+	if (!page)
+		return 0;
 	uint32_t own = b->n;
 	uint32_t more = page->n + 1u;
 
@@ -518,8 +520,10 @@ static int root_lowers(struct tree *t, const struct replace_build *b, bool *done
 		return 0;
 	int rc = collapse_fits(t, b->level, kid, &fits);
 
-	if (rc || !fits)
+	if (rc)
 		return rc;
+	if (!fits)
+		return 0;
 	*done = true;
 	return collapse(t, b->old, b->level, kid);
 }
@@ -545,8 +549,10 @@ static int replace_at(struct tree *t, const struct path *path, unsigned int leve
 	if (UNLIKELY(rc))
 		return rc;
 	rc = swap_kid(t, &path->at[level], c, done);
-	if (rc || *done)
+	if (rc)
 		return rc;
+	if (*done)
+		return 0;
 	b.prev = tree_prev_for(t, off);
 	b.appends = c->m > 1 && c->from == page->n;
 	uint32_t index = path_kid(path, level);
@@ -563,8 +569,10 @@ static int replace_at(struct tree *t, const struct path *path, unsigned int leve
 		return rc;
 	if (is_root) {
 		rc = root_lowers(t, &b, done);
-		if (rc || *done)
+		if (rc)
 			return rc;
+		if (*done)
+			return 0;
 	}
 	c->from = index;
 	c->count = 1;
@@ -597,8 +605,10 @@ int tree_replace_at(struct tree *t, struct path *path, unsigned int level, struc
 	t->scratch->finger_of = NULL;
 	for (; level < path->height; level++) {
 		rc = replace_at(t, path, level, c, &done);
-		if (rc || done)
+		if (rc)
 			return rc;
+		if (done)
+			return 0;
 	}
 	if (c->m == 1) {
 		t->root = c->kid[0];

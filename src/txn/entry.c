@@ -164,27 +164,25 @@ static int put_dup_last(const struct put *p, bool *last)
 	return 0;
 }
 
-/* put_fixed_ok - with DUP_FIXED: the value is as long as those that are there. One entry of the
- * leaf stands for all: each was held against the others when it came. */
+/* put_fixed_ok - with DUP_FIXED: the value is as long as those that are there. The entry of the
+ * leaf that came last stands for all: it was held against the others, and none has come since. */
 static int put_fixed_ok(const struct put *p)
 {
 	struct item it;
-	uint32_t eoff;
 
 	if (!(p->s->flags & DAXKV_DUP_FIXED))
 		return 0;
 	if (!p->path->height)
 		return 0;
-	if (leaf_count(&p->path->leaf) == 0)
+	uint32_t eoff = leaf_newest(&p->path->leaf);
+
+	if (!eoff)
 		return 0;
-	int rc = leaf_at(&p->path->leaf, 0, &eoff);
+	int rc = leaf_item(&p->path->leaf, eoff, &it);
 
 	if (rc)
 		return rc;
-	rc = leaf_item(&p->path->leaf, eoff, &it);
-	if (rc)
-		return rc;
-	if (it.vlen != p->value->size)
+	if (it.vlen != p->value->size && leaf_count(&p->path->leaf) != 0)
 		return err_set(DAXKV_VALUE_SIZE,
 		               "a duplicate of %zu bytes in a database whose duplicates have %u",
 		               p->value->size, it.vlen);
@@ -240,7 +238,7 @@ static int put_dup_allowed(struct put *p, bool *present)
 			return DAXKV_EXIST;
 		return put_same(p, present);
 	}
-	if (p->flags & DAXKV_APPEND_DUP) {
+	if (p->flags & DAXKV_APPEND_DUP && !p->behind) {
 		rc = put_dup_last(p, &last);
 		if (rc)
 			return rc;

@@ -55,6 +55,7 @@ struct put {
 	unsigned int flags;
 	uint32_t entry_flags;
 	struct path *path;
+	bool behind; /* with duplicates: the place is known to lie behind all values of its key */
 };
 int entry_put_check(const struct daxkv_store *store, const struct order *order,
                     const struct daxkv_val *key, const struct daxkv_val *value, unsigned int flags);

@@ -127,7 +127,7 @@ void place_unlink(struct daxkv_cursor *c)
 void place_forget_pages(struct daxkv_cursor *c)
 {
 	c->path.height = 0;
-	c->verified = c->counted = 0;
+	c->verified = c->counted = c->run.leaf = 0;
 }
 
 /* cursor_free - of one that is in no list; safe on NULL. */
@@ -245,12 +245,12 @@ static int place_save(struct daxkv_cursor *c)
 
 /* Before each change. Without cursors the caller does not come here. When one has no memory the
  * change is not made. */
-int place_save_all(struct daxkv_txn *txn, daxkv_db db)
+int place_save_all(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_cursor *but)
 {
 	int rc = 0;
 
 	for (struct daxkv_cursor *c = txn->cursors; c && !rc; c = c->next)
-		if (!db || c->db == db)
+		if ((!db || c->db == db) && c != but)
 			rc = place_save(c);
 	return rc;
 }

@@ -44,6 +44,14 @@ struct cursor_uniform {
 	uint32_t vlen;
 };
 
+/* What a search has told of the values of one key, while nothing in their database changes.
+ * Programs look for a key, ask how many values it has, and put one more: that is one search. */
+struct cursor_run {
+	uint64_t leaf;  /* by its offset; 0: nothing is known */
+	uint32_t first; /* the entry of this rank there is the first one of its key */
+	uint32_t end;   /* the first rank there that has another key; 0: not known */
+};
+
 struct daxkv_cursor {
 	struct daxkv_store *store; /* whose transactions it may be renewed in */
 	struct daxkv_txn *txn;
@@ -57,6 +65,7 @@ struct daxkv_cursor {
 	/* live entries of path.leaf, when ordered or counted */
 	uint32_t n;
 	uint64_t counted; /* a leaf, by its offset */
+	struct cursor_run run;
 	struct path path;
 	uint8_t *kept; /* key and duplicate */
 	uint32_t klen;
@@ -115,11 +124,25 @@ static inline bool place_open(const struct daxkv_cursor *c)
 	return load_relaxed(c->open) == c->db;
 }
 
+/* place_within - whether the place is surely an entry of its leaf, told without counting: each slot
+ * of the tail takes away one entry of the base at most. */
+static inline bool place_within(const struct path *path)
+{
+	return path->height && path->rank + path->leaf.nslots < once(path->leaf.page->n);
+}
+
 /* place_at_mark - whether the cursor, which is AT an entry, stands at the mark. */
 static inline bool place_at_mark(const struct daxkv_cursor *c, const struct cursor_mark *m)
 {
 	return m->generation == c->txn->generation && m->rank == c->path.rank &&
 	       m->leaf.off == c->path.leaf.off;
+}
+
+/* place_at_first - whether the cursor, which is AT an entry, is known to be on its key's first one.
+ */
+static inline bool place_at_first(const struct daxkv_cursor *c)
+{
+	return c->run.leaf == c->path.leaf.off && c->run.first == c->path.rank;
 }
 
 /* place_new - a cursor on db in the transaction's list, nowhere yet. ENOMEM. place_drop_closed -
@@ -138,8 +161,8 @@ int place_keep(struct daxkv_cursor *c, const uint8_t *key, uint32_t klen, const 
                uint32_t dlen);
 
 /* place_save_all - the transaction's cursors on db (0: on all) keep their place by key from here
- * on. ENOMEM. */
-int place_save_all(struct daxkv_txn *txn, daxkv_db db);
+ * on, but for one (or NULL). ENOMEM. */
+int place_save_all(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_cursor *but);
 
 /* place_lose_all - the transaction's cursors are nowhere. place_lose - those on db are. */
 void place_lose_all(struct daxkv_txn *txn);

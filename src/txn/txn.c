@@ -129,7 +129,7 @@ static int begin_nested(struct daxkv_txn *parent, struct daxkv_txn **out)
 	if (rc)
 		return txn_break(parent, rc);
 	if (parent->cursors) {
-		rc = place_save_all(parent, 0);
+		rc = place_save_all(parent, 0, NULL);
 		if (rc)
 			return rc;
 	}

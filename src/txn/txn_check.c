@@ -130,7 +130,7 @@ static int reserved_place(struct daxkv_txn *txn)
 
 	if (!bytes)
 		return err_set(ENOMEM, "no memory for a pair of %u bytes", pair.klen + pair.dlen);
-	rc = place_save_all(txn, r->dups->handle);
+	rc = place_save_all(txn, r->dups->handle, NULL);
 	if (!rc)
 		rc = reserved_anew(txn, t, &pair, bytes);
 	free(bytes);

@@ -78,8 +78,9 @@ static inline int txn_seal(struct daxkv_txn *txn)
 
 /* txn_changing - a change of database db is about to begin: the value reserved before is sealed, by
  * the caller itself where it has looked at pages by then; cursors there keep their place by key.
- * ENOMEM, and the errors of txn_seal. */
-static inline int txn_changing(struct daxkv_txn *txn, daxkv_db db)
+ * ENOMEM, and the errors of txn_seal. txn_changing_by - but for the cursor that makes the change:
+ * it keeps its place by itself. */
+static inline int txn_changing_by(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_cursor *by)
 {
 	int rc = txn_seal(txn);
 
@@ -87,8 +88,14 @@ static inline int txn_changing(struct daxkv_txn *txn, daxkv_db db)
 		return rc;
 	txn->store->wset.changes++;
 	if (UNLIKELY(txn->cursors))
-		return place_save_all(txn, db);
+		return place_save_all(txn, db, by);
 	return 0;
+}
+
+/* txn_changing - see above txn_changing_by. */
+static inline int txn_changing(struct daxkv_txn *txn, daxkv_db db)
+{
+	return txn_changing_by(txn, db, NULL);
 }
 
 #endif

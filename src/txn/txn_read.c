@@ -317,7 +317,7 @@ void daxkv_txn_reset(struct daxkv_txn *txn)
 {
 	if (!txn || txn_forked(txn->store) || txn->write || txn->idle || txn->origin)
 		return;
-	if (txn->cursors && txn_done(txn, place_save_all(txn, 0)))
+	if (txn->cursors && txn_done(txn, place_save_all(txn, 0, NULL)))
 		place_lose_all(
 		    txn); /* no memory to keep their places, or these cannot be believed */
 	read_stop(txn);

@@ -537,6 +537,99 @@ static void values_of_other_sizes(void **state)
 }
 
 /* What a count and a removal of very many values look at are leaves, and not values. */
+/* between - what may come between a count and a put by the same cursor: nothing, as in most cases,
+ * or a change that the cursor has to notice. */
+static void between(const struct shape *s, struct content *m, struct daxkv_txn *txn, daxkv_db db,
+                    unsigned int key)
+{
+	unsigned int kind = chance(12);
+
+	if (kind < 4)
+		change(s, m, txn, db, kind % 2 ? key : chance(KEYS), chance(VALUES), kind < 2);
+	else if (kind == 4)
+		del_key(s, m, txn, db, key, false);
+}
+
+/* put_is - a put by the cursor, of a value that may be there, with flags that ask for that in every
+ * way; it says what the content says. */
+static void put_is(const struct shape *s, struct content *m, struct daxkv_cursor *c, struct place p)
+{
+	static const unsigned int kinds[] = {0, DAXKV_NO_DUP_DATA, DAXKV_APPEND_DUP,
+	                                     DAXKV_APPEND_DUP | DAXKV_NO_DUP_DATA,
+	                                     DAXKV_NO_OVERWRITE};
+	unsigned int flags = kinds[chance(5)];
+	uint8_t kb[64];
+	char vb[8];
+	struct daxkv_val k = key_bytes(s, p.key, kb), v = value_bytes(p.value, vb);
+	bool refused =
+	    flags & DAXKV_NO_OVERWRITE ? count_of(m, p.key) > 0 : flags && m->has[p.key][p.value];
+
+	for (unsigned int above = p.value; flags & DAXKV_APPEND_DUP && above < VALUES; above++)
+		refused |= m->has[p.key][above];
+	int rc = daxkv_cursor_put(c, &k, &v, flags);
+
+	if (rc != (refused ? DAXKV_EXIST : 0))
+		fail_msg("%s: %u=%u, flags 0x%x: %d", s->name, p.key, p.value, flags, rc);
+	if (refused)
+		return;
+	m->has[p.key][p.value] = true;
+	OK(daxkv_cursor_get(c, &k, &v, DAXKV_GET_CURRENT));
+	struct place at = place_of(s, &k, &v);
+
+	assert_true(at.key == p.key && at.value == p.value);
+}
+
+/* As an index is kept: a key is looked for, its values are counted, and one more is put, mostly
+ * behind them. The same cursor does that for one key after the other, and changes that others make
+ * come between. */
+static void puts_beside_what_was_counted(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < SHAPES; i++) {
+		const struct shape *s = &shapes[i];
+		struct daxkv_store *store = store_new("c", i % 2 ? 512 : 1024);
+		static struct content m;
+		daxkv_db db = fill(s, store, &m);
+
+		for (unsigned int j = 0; j < 60; j++) {
+			struct daxkv_txn *txn = begin(store);
+			struct daxkv_cursor *c;
+
+			shape_open(s, txn);
+			OK(daxkv_cursor_open(txn, db, &c));
+			for (unsigned int round = 0; round < 40; round++) {
+				struct place p = {chance(KEYS), chance(VALUES)};
+				uint8_t kb[64];
+				struct daxkv_val k = key_bytes(s, p.key, kb);
+				uint64_t n = 0;
+
+				if (chance(3)) {
+					struct place last = edge_of(&m, p.key, true);
+
+					p.value = last.key == KEYS ? 0 : (last.value + 1) % VALUES;
+				}
+				int rc = daxkv_cursor_get(c, &k, NULL, DAXKV_SEEK);
+
+				assert_int_equal(rc, count_of(&m, p.key) ? 0 : DAXKV_NOT_FOUND);
+				if (!rc && chance(8)) {
+					OK(daxkv_cursor_count(c, &n));
+					assert_int_equal(n, count_of(&m, p.key));
+				}
+				between(s, &m, txn, db, p.key);
+				if (!rc && chance(2)) /* it finds its place again */
+					(void)daxkv_cursor_get(c, NULL, NULL, DAXKV_GET_CURRENT);
+				put_is(s, &m, c, p);
+				if (chance(4) == 0)
+					change(s, &m, txn, db, p.key, chance(VALUES), false);
+			}
+			if (j % 10 == 0)
+				all_moves(s, &m, txn, db, 41);
+			OK(daxkv_txn_commit(txn));
+		}
+		store_done(store);
+	}
+}
+
 static void many_values_are_not_visited(void **state)
 {
 	struct daxkv_store *store = store_new("c", 4096);
@@ -571,6 +664,7 @@ int main(void)
 	    TEST(moves_and_counts_from_every_place),
 	    TEST(a_key_goes_with_all_its_values),
 	    TEST(counts_between_changes),
+	    TEST(puts_beside_what_was_counted),
 	    TEST(many_values_are_not_visited),
 	    TEST(values_in_one_array),
 	    TEST(values_of_other_sizes),
