@@ -136,28 +136,42 @@ bool space_freed_span(struct space *s, uint64_t *off, uint64_t *pages)
 	return true;
 }
 
-/* hold - pages of the zone, which is loaded, are busy, as far as they lie in it. */
-static void hold(struct space *s, size_t z, uint64_t off, uint64_t pages)
+/* busy_set - pages of the zone, which is loaded, as far as they lie in it: they are held, or they
+ * are free but for those that are allocated. */
+static void busy_set(struct space *s, size_t z, uint64_t off, uint64_t pages, bool held)
 {
+	struct zone *zone = &s->zone[z];
 	const uint64_t zone_first = z * s->zone_pages;
 	const uint64_t from = max_u64(off / s->psize, zone_first);
 	const uint64_t to = min_u64(off / s->psize + pages, zone_first + s->zone_pages);
 
-	for (uint64_t p = from; p < to; p++)
-		s->zone[z].busy[(p - zone_first) / SPACE_WORD_BITS] |= (uint64_t)1
-		                                                       << p % SPACE_WORD_BITS;
+	for (uint64_t p = from; p < to; p++) {
+		const uint64_t w = (p - zone_first) / SPACE_WORD_BITS;
+		const uint64_t bit = (uint64_t)1 << p % SPACE_WORD_BITS;
+
+		if (held)
+			zone->busy[w] |= bit;
+		else
+			zone->busy[w] &= ~bit | zone->disk[w];
+	}
 }
 
+/* The log in its order: a page may be given back and be taken again. What the transaction took was
+ * free before, perhaps among the pages of a coarse item; an undo expects to find free what it has
+ * given back. */
 void space_zone_hold(struct space *s, size_t z)
 {
 	for (size_t i = 0; i < s->limbo.n; i++) {
 		const struct limbo_item *item = limbo_at(&s->limbo, i);
 
-		hold(s, z, item->off, limbo_item_pages(item));
+		busy_set(s, z, item->off, limbo_item_pages(item), true);
 	}
-	for (size_t i = 0; i < s->nops; i++)
-		if (s->op[i].kind == SPACE_HELD || s->op[i].kind == SPACE_SPILL)
-			hold(s, z, s->op[i].off, s->op[i].pages);
+	for (size_t i = 0; i < s->nops; i++) {
+		const struct space_op *op = &s->op[i];
+
+		if (op->kind != SPACE_TAKEN)
+			busy_set(s, z, op->off, op->pages, op->kind != SPACE_FREED);
+	}
 }
 
 void space_hold_again(struct space *s)

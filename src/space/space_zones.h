@@ -91,8 +91,8 @@ int space_zone_alloc(struct space *s, size_t z);
 void space_zone_recount(struct space *s, size_t z);
 
 /* space_zone_hold - pages in the limbo, and those that the running transaction gave, are busy in
- * the bits of the loaded zone z. space_hold_again - in those of all zones: a coarse limbo item was
- * released, among whose pages they may be. */
+ * the bits of the loaded zone z; its own that it gave back are not. space_hold_again - in those of
+ * all zones: a coarse limbo item was released, among whose pages they may be. */
 void space_zone_hold(struct space *s, size_t z);
 void space_hold_again(struct space *s);
 

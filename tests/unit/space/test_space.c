@@ -161,6 +161,30 @@ static void held_pages_wait_for_a_fenced_record(void **state)
 	store_done(store);
 }
 
+/* Two transactions have one item each for all that they freed, and a free page lies among what both
+ * hold. It is taken and given back; the older item goes, and an undo finds the page as it was left.
+ */
+static void own_page_stays_free_among_held_ones(void **state)
+{
+	struct daxkv_store *store = store_new("s", PAGE);
+	struct daxkv_txn *txn = begin(store);
+	struct space *s = &store->space;
+	uint64_t off = taken(store, 1);
+	struct limbo_item item;
+	(void)state;
+	space_undo(s, 0);
+	OK(limbo_reserve(&s->limbo, 2));
+	limbo_add(&s->limbo, 0, off, 1 | LIMBO_COARSE);
+	limbo_add(&s->limbo, UINT64_MAX, off, 1 | LIMBO_COARSE);
+	assert_int_equal(taken(store, 1), off);
+	OK(space_give_own(s, off, 1));
+	space_release(s);
+	assert_int_equal(s->limbo.n, 1);
+	daxkv_txn_abort(txn);
+	assert_true(limbo_take(&s->limbo, UINT64_MAX, &item));
+	store_done(store);
+}
+
 static void held_pages_are_used_again(void **state)
 {
 	struct daxkv_store *store = store_new("s", PAGE);
@@ -552,6 +576,7 @@ int main(void)
 	    TEST(own_page_is_reusable_at_once),
 	    TEST(given_page_is_held),
 	    TEST(held_pages_wait_for_readers),
+	    TEST(own_page_stays_free_among_held_ones),
 	    TEST(held_pages_wait_for_a_fenced_record),
 	    TEST(held_pages_are_used_again),
 	    TEST(spill_pages_are_never_marked),
