@@ -25,6 +25,20 @@ int cursor_output(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_va
 int cursor_put_entry(struct daxkv_cursor *c, struct dbstate *s, const struct daxkv_val *key,
                      struct daxkv_val *value, unsigned int flags);
 
+/* cursor_output_at - of the entry at eoff of the cursor's leaf, inlined. */
+static inline int cursor_output_at(const struct daxkv_cursor *c, uint32_t eoff,
+                                   struct daxkv_val *key, struct daxkv_val *value)
+{
+	struct item it;
+	int rc = leaf_item(&c->path.leaf, eoff, &it);
+
+	if (LIKELY(!rc && value))
+		rc = entry_value(txn_view(c->txn), &it, value);
+	if (LIKELY(!rc && key))
+		*key = entry_bytes(it.key, it.klen);
+	return rc;
+}
+
 /* cursor_order - have the leaf's entries in order at hand, for stepping, and let the first ones of
  * that way come. Nothing happens when the order is there already. CORRUPT when ranks and entries do
  * not agree; the order is not set then. */

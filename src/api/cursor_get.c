@@ -142,15 +142,9 @@ static __attribute__((noinline)) int get_end(struct daxkv_cursor *c, struct daxk
 	return rc;
 }
 
-/* step_output - of the entry that a step has led to. An entry that does not lie in its page takes
- * the step back. */
-static __attribute__((noinline)) int step_output(struct daxkv_cursor *c, struct daxkv_val *key,
-                                                 struct daxkv_val *value, bool forward)
+/* step_undo - the entry that a step has led to does not lie in its page: back. Returns rc. */
+static __attribute__((noinline)) int step_undo(struct daxkv_cursor *c, bool forward, int rc)
 {
-	int rc = cursor_output(c, key, value);
-
-	if (LIKELY(!rc))
-		return 0;
 	if (forward)
 		c->path.rank -= 1;
 	else
@@ -175,15 +169,21 @@ static __attribute__((noinline)) int get_far(struct daxkv_cursor *c, struct daxk
 ALWAYS_INLINE int cursor_get(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value,
                              enum daxkv_cursor_op op)
 {
+	uint32_t eoff;
+	int rc;
+
 	switch (op) {
 	case DAXKV_NEXT:
 	case DAXKV_PREV:
 		if (UNLIKELY(!txn_usable(c->txn, false) || !cursor_step_near(c, op == DAXKV_NEXT)))
 			return get_far(c, key, value, op);
-		if (UNLIKELY(!c->uniform.all))
-			return step_output(c, key, value, op == DAXKV_NEXT);
-		uniform_output(c, c->order[c->path.rank], key, value);
-		return 0;
+		eoff = c->order[c->path.rank];
+		if (LIKELY(c->uniform.all)) {
+			uniform_output(c, eoff, key, value);
+			return 0;
+		}
+		rc = cursor_output_at(c, eoff, key, value);
+		return LIKELY(!rc) ? 0 : step_undo(c, op == DAXKV_NEXT, rc);
 	case DAXKV_NEXT_KEY:
 		return get_next_key(c, key, value);
 	case DAXKV_NEXT_DUP:

@@ -78,17 +78,15 @@ static int seek(struct daxkv_cursor *c, const struct tree *t, const struct probe
 	return tree_seek(t, p, &c->path);
 }
 
-/* By the order at hand, else by the rank. The bytes are the mapping's. */
+/* By the order at hand, else by the rank. */
 int cursor_output(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value)
 {
-	struct item it;
-	int rc = place_entry(c, &it);
+	uint32_t eoff;
+	int rc = place_offset(c, &eoff);
 
-	if (LIKELY(!rc && value))
-		rc = entry_value(txn_view(c->txn), &it, value);
-	if (LIKELY(!rc && key))
-		*key = entry_bytes(it.key, it.klen);
-	return rc;
+	if (rc)
+		return rc;
+	return cursor_output_at(c, eoff, key, value);
 }
 
 /* move_edge - to the first or the last entry. NOT_FOUND in an empty tree: a cursor that had a place
