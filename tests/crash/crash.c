@@ -568,7 +568,11 @@ static void start(void)
 	}
 	crash_pm.point = explore_point;
 	crash_pm_look();
-	explore_point(POINT_CALL);
+	/* the first point may be the one where the run crashes */
+	if (setjmp(run.crashed))
+		reopen();
+	else
+		explore_point(POINT_CALL);
 }
 
 static void summary(void)
