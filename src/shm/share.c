@@ -234,6 +234,18 @@ static int share_join(struct share_file *f, uint64_t file_id)
 	return share_map(f, s.max_readers);
 }
 
+/* limbo_renew - there are no items, wherever the share said that they lie: no reader is there to
+ * wait for, and the sync that was staging some did not come to be. The numbers first: one who dies
+ * here leaves no items either. */
+static void limbo_renew(struct share_file *f)
+{
+	struct share *s = f->share;
+
+	store_release(&s->limbo_first, s->limbo_next);
+	store_release(&s->interval.limbo_mark, 0);
+	store_release(&s->limbo_place, share_limbo_start(f));
+}
+
 /* share_renew - nobody else uses the store, and a lazy interval in the share is to go on: all else
  * is made anew, where it lies. One who dies here leaves the interval to the next one. */
 static int share_renew(struct share_file *f, uint64_t published, uint64_t file_id)
@@ -253,9 +265,7 @@ static int share_renew(struct share_file *f, uint64_t published, uint64_t file_i
 	s->writer = (struct wlock){0};
 	s->writable = s->recovered = s->hold_free = s->last_writer = 0;
 	s->used_pages = SHARE_NOT_COUNTED;
-	/* that a sync was staging items is for the one who takes it over */
-	if (!s->interval.limbo_mark)
-		s->limbo_first = s->limbo_next;
+	limbo_renew(f);
 	s->life = life;
 	store_seq_cst(&s->published, published);
 	return 0;

@@ -133,8 +133,8 @@ static int read_at(int fd, void *to, size_t n, off_t at, bool *whole)
 	return got < 0 ? errno : 0;
 }
 
-/* left_sound - whether the file has the pages that the shadow superblock leads to: it may have been
- * written over by a copy, in its place. */
+/* left_sound - whether the lock file has its length, and the file the pages that the shadow
+ * superblock leads to: it may have been written over by a copy, in its place. */
 static int left_sound(int fd, int data_fd, const struct share *s, bool *sound)
 {
 	const off_t at = (off_t)(share_file_bytes(s->max_readers) - SHARE_LAZY);
@@ -142,8 +142,12 @@ static int left_sound(int fd, int data_fd, const struct share *s, bool *sound)
 	uint64_t desc;
 	uint64_t was;
 	struct fmt_page page;
-	int rc = read_at(fd, &desc, sizeof desc, at + word, sound);
+	struct stat st;
+	int rc = fstat(fd, &st) == 0 ? 0 : errno;
 
+	*sound = !rc && st.st_size >= at + (off_t)SHARE_LAZY;
+	if (*sound)
+		rc = read_at(fd, &desc, sizeof desc, at + word, sound);
 	if (!rc && *sound)
 		rc = read_at(data_fd, &was, sizeof was, word, sound);
 	if (!rc && *sound)

@@ -273,6 +273,59 @@ static void the_sum_of_a_commit_that_never_came_is_forgotten(void **state)
 	OK(daxkv_close(store));
 }
 
+static int dies_in_an_interval(void)
+{
+	struct daxkv_store *store;
+
+	CHECK(daxkv_open(scratch_path("left"), &FILE_MODE, &store) == 0);
+	CHECK(put_in(store, DAXKV_TXN_DURABLE, 0, 10) == 0);
+	CHECK(put_in(store, 0, 10, 10) == 0);
+	return 0;
+}
+
+/* The lock file of a process that died in an interval has lost its end, or has other bytes where it
+ * tells of the limbo. What cannot be used is made anew, and no opening fails for it. */
+static void no_lock_file_that_was_left_keeps_users_out(void **state)
+{
+	static const uint64_t wild[] = {0, 1, 0x1111111111111111, UINT64_MAX};
+	(void)state;
+
+	for (size_t i = 0; i < 15; i++) {
+		const pid_t pid = fork();
+		int status, fd;
+		struct share share;
+
+		if (pid == 0)
+			_exit(dies_in_an_interval());
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(status, 0);
+		fd = open(scratch_path("left-lock"), O_RDWR);
+		assert_int_equal(pread(fd, &share, sizeof share, 0), sizeof share);
+		if (i < 12) {
+			if (i < 4)
+				share.limbo_place = wild[i];
+			else
+				share.limbo_next = wild[i % 4];
+			if (i >= 8)
+				share.interval.limbo_mark = 7;
+			assert_int_equal(pwrite(fd, &share, sizeof share, 0), sizeof share);
+		} else {
+			const size_t whole = share_file_bytes(share.max_readers);
+
+			OK(ftruncate(fd, (off_t)(whole - (i == 12 ? 1 : (i - 12) * 4096))));
+		}
+		close(fd);
+		struct daxkv_store *store = store_open("left", FILE_MODE);
+
+		assert_int_equal(entries(store), i < 12 ? 20 : 10);
+		OK(put_in(store, 0, 20, 10));
+		OK(daxkv_check(store, NULL, NULL, NULL));
+		OK(daxkv_close(store));
+		assert_int_equal(entries_cut("left"), i < 12 ? 30 : 20);
+		unlink(scratch_path("left"));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -284,6 +337,7 @@ int main(void)
 	    cmocka_unit_test(a_commit_whose_sync_fails_is_unknown_or_lazy),
 	    cmocka_unit_test(a_bound_that_cannot_be_kept_waits),
 	    cmocka_unit_test(a_sync_that_runs_is_no_fault),
+	    cmocka_unit_test(no_lock_file_that_was_left_keeps_users_out),
 	    cmocka_unit_test(the_sum_of_a_commit_that_never_came_is_forgotten),
 	};
 
