@@ -280,7 +280,7 @@ WRAP_64 := mmap open fcntl fallocate posix_fallocate ftruncate pwrite pread stat
 CRASH_WRAP := pm_init fsync map_grow map_grow_later map_shrink map_open_file map_attach \
 	map_detach map_close ring_write ring_write_spilled limbo_take wset_retire \
 	commit_checkpoint desc_says desc_new wset_retire_extent tree_join tree_tally_flush \
-	space_trim
+	space_trim map_memory commit_memory_out
 CRASH_LINK := $(call wrap,$(CRASH_WRAP))
 $(BUILD)/tests/crash: $(call objects,$(CRASH_SRC)) $(BUILD)/tests/lib.a $(BUILD)/tests/engine.a
 	$(call quiet,LINK)$(LINK) $(CRASH_LINK) -o $@ $^ -ldl
@@ -406,7 +406,7 @@ deps:
 test: deps
 	@$(MAKE) --no-print-directory programs
 	@$(RUN) lint unit cli examples abi cluster model:200000:512:1 model:200000:4096:1 \
-		crash:3000:64:1 crash:2000:64:4 crash:2000:512:2 crash:1000:4096:4 \
+		crash:3000:64:1 crash:1200:64:6 crash:2000:64:4 crash:2000:512:2 crash:1000:4096:4 \
 		crash:1000:512:22:60 crash:1000:4096:9:40 fault storm:20 \
 		share flip:97 damage:600 fuzz:2500
 

@@ -2,6 +2,7 @@
 /* cover_tree.c - see cover_tree.h. The linker leads the engine's calls through here. */
 #include "cover_tree.h"
 
+#include "txn/commit.h"
 #include "txn/desc.h"
 #include "txn/store.h"
 
@@ -59,5 +60,29 @@ WRAP(space_trim, struct space *s, uint64_t floor, bool all, bool *cut)
 
 	cover_tree.trims += !rc && *cut;
 	cover_tree.trims_to_floor += !rc && *cut && s->end == floor;
+	return rc;
+}
+
+WRAP(map_memory, struct map *map, uint64_t size)
+{
+	int rc = __real_map_memory(map, size);
+
+	cover_tree.memory += !rc;
+	return rc;
+}
+
+/* A dead page in memory knows its place in the file, if it got one. */
+WRAP(commit_memory_out, struct daxkv_txn *txn)
+{
+	const struct wset *w = &txn->store->wset;
+	int rc = __real_commit_memory_out(txn);
+
+	for (size_t i = 0; !rc && i < w->n; i++) {
+		const struct wpage *wp = wset_at(w, i);
+		const struct wpage *copy =
+		    map_in_memory(w->map, wp->off) && wp->val[0] ? wset_find(w, wp->val[0]) : NULL;
+
+		cover_tree.memory_out += copy && copy->owner && !copy->dead;
+	}
 	return rc;
 }

@@ -40,6 +40,8 @@
 	((uint64_t)256 << 10) /* a store that is kept small grows to it at most, if that is        \
 	                         enough, in such steps */
 #define PRESSED_STEP ((uint64_t)32 << 10)
+#define FILLED_SIZE  ((uint64_t)48 << 10) /* of a store that is filled, at least */
+#define CALM_CRASH   3000u
 #define HOT_CRASH    200u
 #define HOT_FAIL     30u
 #define STEP_SECONDS                                                                               \
@@ -209,7 +211,7 @@ static void oracle_follow(uint64_t content)
  * a member asks for room. */
 static const struct drive_members *members_of_run(void)
 {
-	return run.steer.pressed ? NULL : &members;
+	return run.steer.pressed || run.steer.full ? NULL : &members;
 }
 
 /* other_open - a second user comes. */
@@ -289,6 +291,19 @@ static void press(void)
 		fail("the maximum size cannot be set");
 }
 
+/* press_filled - the same where the store is filled and emptied: while that is under way it may not
+ * grow at all. */
+static void press_filled(void)
+{
+	uint64_t most = CRASH_ROOM;
+
+	if (run.steer.full)
+		most = max_u64(crash_pm.size, FILLED_SIZE);
+	if (daxkv_set_max_size(run.drive.store, most))
+		fail("the maximum size cannot be set");
+	run.drive.members = members_of_run();
+}
+
 static void abort_all(void)
 {
 	struct op op = {.kind = OP_ABORT};
@@ -309,6 +324,7 @@ static void store_full(void)
 {
 	run.full++;
 	run.full_in_row++;
+	steer_full(&run.steer);
 	if (rng_percent(&run.rng, 20))
 		crash();
 	if (run.in_flight) {
@@ -356,7 +372,7 @@ static void step_run(const struct op *op, const struct oracle_before *before,
 	drive_apply(&run.drive, op, before, &got);
 	if (crash_pm.failures != run.failures)
 		fence_failed(op, got.rc);
-	if (run.steer.pressed && (got.rc == DAXKV_FULL || got.rc == ENOSPC)) {
+	if ((run.steer.pressed || run.steer.full) && (got.rc == DAXKV_FULL || got.rc == ENOSPC)) {
 		store_full();
 		return;
 	}
@@ -389,8 +405,9 @@ static void step_run(const struct op *op, const struct oracle_before *before,
 		crash(); /* the file may have its old length again, and old bytes in it */
 }
 
-/* heat - behind a spilled commit crashes and failed fences come more often. */
-static void heat(void)
+/* heat - behind a spilled commit crashes and failed fences come more often. A store that
+ * is filled and emptied is to get to the commit of that. */
+static void heat(const struct op *op)
 {
 	unsigned int crash_one_in = run.crash_one_in, fail_one_in = run.fail_one_in;
 
@@ -398,6 +415,10 @@ static void heat(void)
 		crash_one_in = HOT_CRASH;
 	if (run.steer.hot && fail_one_in > HOT_FAIL)
 		fail_one_in = HOT_FAIL;
+	const bool emptied = run.steer.has_filled && op->kind == OP_COMMIT;
+
+	if (run.steer.full && !emptied && crash_one_in && crash_one_in < CALM_CRASH)
+		crash_one_in = CALM_CRASH;
 	explore.config.crash_one_in = crash_one_in;
 	crash_pm.fail_one_in = crash_pm.cached && crash_pm.point ? fail_one_in : 0;
 }
@@ -417,9 +438,11 @@ static void step(const struct op *op, const struct oracle_before *before)
 	if (want.rc == OP_SKIP)
 		return;
 	run.spilled = cover_spilled();
-	heat();
+	heat(op);
 	if (run.steer.pressed && op->kind == OP_BEGIN && before->depth == 0)
 		press();
+	if (run.steer.filled && op->kind == OP_BEGIN && before->depth == 0)
+		press_filled();
 	if (op->kind == OP_BEGIN && before->depth == 0)
 		synced_mode();
 	retry_note(op, op->kind == OP_BEGIN && before->depth == 0);

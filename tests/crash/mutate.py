@@ -44,7 +44,7 @@ def crash_runs(ops, seeds, granules, lazy=0):
 
 
 CRASH_SHORT = crash_runs(800, (1, 4, 2), (64,)) + crash_runs(800, (1, 2), (4096,
-        512)) + crash_runs(2000, (5, 3), (64,))
+        512)) + crash_runs(2000, (5, 3), (64,)) + crash_runs(1200, (6, 14), (64,))
 CRASH_LONG = crash_runs(2500, (10, 5, 13), (64,)) + crash_runs(2500, (5, 13), (4096, 512))
 CRASH_LONG += crash_runs(5000, (8, 9, 11, 16, 20), (64,)) + crash_runs(4000, (8, 9), (4096, 512))
 LAZY_SHORT = crash_runs(800, (1, 5), (4096, 512), 60)

@@ -7,6 +7,8 @@
 #define HOT                                                                                        \
 	3u /* what comes behind a spilled commit: a sync, a close or a small transaction; then two \
 	      that take pages */
+#define FULL_PAIRS 30u /* of an operation that fills the store, but for the last */
+#define FULL_TRIES 60u /* transactions that fill it, or empty it */
 
 char steer_filler[7] = "filler";
 
@@ -106,6 +108,90 @@ static void take_op(struct steer *st, struct op *op)
 	                  .value = {sizeof value - rng_below(&st->rng, 40), value}};
 }
 
+/* full_op - small records for a database in which any will do; of those with duplicates, some of a
+ * few keys' many. */
+static void full_op(struct steer *st, struct op *op)
+{
+	const unsigned int narrow = DAXKV_INTEGER_KEY | DAXKV_INTEGER_DUP | DAXKV_DUP_FIXED;
+	const struct oracle_state *state = oracle_view(st->oracle, 0);
+	const unsigned int db = (unsigned int)rng_below(&st->rng, OP_DBS);
+	static uint64_t key[FULL_PAIRS], value[FULL_PAIRS][3];
+	static struct op_pairs pairs;
+	bool dups;
+
+	*op = (struct op){.kind = OP_PUT_MANY, .pairs = &pairs};
+	if (state->db[db].incarnation && !(state->db[db].flags & narrow))
+		op->db = db;
+	dups = state->db[op->db].flags & DAXKV_DUP_SORT;
+	pairs.n = st->nearly ? 5 : FULL_PAIRS;
+	for (unsigned int i = 0; i < pairs.n; i++) {
+		key[i] = dups ? rng_below(&st->rng, 8) : rng_next(&st->rng);
+		rng_fill(rng_next(&st->rng), value[i], sizeof value[i]);
+		pairs.key[i] = (struct daxkv_val){sizeof key[i], &key[i]};
+		pairs.value[i] = (struct daxkv_val){
+		    dups ? sizeof value[i] : (size_t)rng_below(&st->rng, sizeof value[i]),
+		    value[i]};
+	}
+}
+
+/* empty_op - one of all records goes; false: no more are to go. */
+static bool empty_op(struct steer *st, struct op *op)
+{
+	static unsigned char key[4096], value[4096];
+	const struct oracle_state *state = oracle_view(st->oracle, 0);
+	uint64_t left = 0;
+
+	for (unsigned int i = 0; i < OP_DBS; i++)
+		left += i == 0 || state->db[i].incarnation ? treap_count(state->db[i].root) : 0;
+	for (unsigned int tries = 0; left > st->full_keep && tries < 100; tries++) {
+		uint64_t n = rng_below(&st->rng, left);
+		unsigned int i = 0;
+
+		while ((i && !state->db[i].incarnation) || n >= treap_count(state->db[i].root)) {
+			n -= i && !state->db[i].incarnation ? 0 : treap_count(state->db[i].root);
+			i++;
+		}
+		const struct rec *rec = treap_at(state->db[i].root, (size_t)n);
+
+		if (rec->is_db)
+			continue;
+		struct daxkv_val k = rec_key(rec), v = rec_value(rec);
+
+		memcpy(key, k.data, k.size);
+		*op = (struct op){.kind = OP_DEL, .db = i, .key = {k.size, key}};
+		if (!(state->db[i].flags & DAXKV_DUP_SORT))
+			return true;
+		memcpy(value, v.data, v.size);
+		op->value = (struct daxkv_val){v.size, value};
+		op->pair = true;
+		return true;
+	}
+	return false;
+}
+
+/* empty_level - a part of the removals is a nested transaction's, which may be aborted. */
+static bool empty_level(struct steer *st, struct op *op)
+{
+	if (st->oracle->depth > 1 && rng_percent(&st->rng, 5))
+		*op = (struct op){.kind = rng_percent(&st->rng, 30) ? OP_ABORT : OP_COMMIT};
+	else if (st->oracle->depth == 1 && rng_below(&st->rng, 100) == 0)
+		*op = (struct op){.kind = OP_BEGIN};
+	else
+		return false;
+	return true;
+}
+
+/* full_plan_op - the next operation of filling the store or of emptying it. False: none is left. */
+static bool full_plan_op(struct steer *st, struct op *op)
+{
+	if (st->plan == PLAN_FULL) {
+		if (st->left)
+			full_op(st, op);
+		return st->left > 0;
+	}
+	return empty_level(st, op) || empty_op(st, op);
+}
+
 /* plan_op - the next operation of the plan. */
 static void plan_op(struct steer *st, struct op *op)
 {
@@ -122,6 +208,8 @@ static void plan_op(struct steer *st, struct op *op)
 	}
 	if (st->plan == PLAN_WIPE)
 		more = wipe_op(st, op);
+	else if (st->full)
+		more = full_plan_op(st, op);
 	else if (more && st->plan == PLAN_FILL)
 		fill_op(st, op);
 	else if (more && st->plan == PLAN_TAKE && rng_percent(&st->rng, 60))
@@ -132,6 +220,8 @@ static void plan_op(struct steer *st, struct op *op)
 	if (more)
 		return;
 	*op = (struct op){.kind = OP_COMMIT};
+	if (st->oracle->depth > 1)
+		return;
 	st->plan = st->plan == PLAN_WIPE ? PLAN_CLOSE : PLAN_NONE;
 }
 
@@ -153,6 +243,28 @@ static bool plan_hot(struct steer *st, struct op *op)
 		return true;
 	}
 	plan_begin(st, PLAN_TAKE, 25 + (unsigned int)rng_below(&st->rng, 40));
+	return true;
+}
+
+/* plan_full - in some stores: transactions that fill the store as it is, until one finds no room,
+ * and then one that removes all. It is tried again when it fails, or a crash takes it, but not
+ * without end. False: nothing is planned. */
+static bool plan_full(struct steer *st)
+{
+	if (!st->filled)
+		return false;
+	if (!st->full && !rng_percent(&st->rng, 25))
+		return false;
+	if (!st->full)
+		st->full_left = FULL_TRIES;
+	st->has_filled &= st->full;
+	st->nearly &= st->full;
+	st->full = st->full_left > 0;
+	if (!st->full)
+		return false;
+	st->full_left--;
+	st->full_keep = (unsigned int)rng_below(&st->rng, rng_percent(&st->rng, 50) ? 16 : 160);
+	plan_begin(st, st->has_filled ? PLAN_EMPTY : PLAN_FULL, st->nearly ? 1 : 3);
 	return true;
 }
 
@@ -178,7 +290,7 @@ static void steer(struct steer *st, struct op *op)
 	unsigned int depth = st->oracle->depth;
 	bool begins = depth == 0 && op->kind == OP_BEGIN;
 
-	if (st->plan || (begins && plan_hot(st, op)))
+	if (st->plan || (begins && plan_full(st)) || (begins && plan_hot(st, op)))
 		return;
 	if (begins && rng_below(&st->rng, st->zone_full ? 20 : st->first_holds ? 40 : 150) == 0) {
 		plan_begin(st, PLAN_WIPE, 0);
@@ -243,7 +355,8 @@ void steer_start(struct steer *st, uint64_t seed, const struct oracle *oracle, s
 	    .oracle = oracle, .stream = stream, .shared = shared, .zone_full = seed % 6 == 4};
 	st->first_holds = seed % 5 == 0 && !st->zone_full;
 	st->pressed = seed % 4 == 1 && !shared;
-	st->readers_percent = seed % 4 == 2 ? 30 : 2;
+	st->filled = seed % 8 == 6 && !shared && !st->zone_full;
+	st->readers_percent = seed % 4 == 2 && !st->filled ? 30 : 2;
 	rng_seed(&st->rng, seed ^ 0x7374656572u);
 }
 
@@ -259,6 +372,16 @@ void steer_committed(struct steer *st, bool spilled)
 {
 	if (spilled)
 		st->hot = HOT;
+	if (st->has_filled) /* what was committed is the emptying */
+		st->full_left = 0;
+}
+
+void steer_full(struct steer *st)
+{
+	if (st->plan != PLAN_FULL)
+		return;
+	st->has_filled = st->nearly;
+	st->nearly = true;
 }
 
 void steer_lost(struct steer *st, bool spilled)

@@ -10,6 +10,10 @@
  * Where the first zone is nearly full, large values then make the file grow again, over the old
  * bytes where a crash left them: the bitmap page of the next zone comes to lie there.
  *
+ * Some stores are filled, without room to grow, until a transaction finds no page. The next one
+ * removes nearly all, in random order, and partly in nested transactions: most of its pages lie
+ * in memory, and what is left of them gets places at its commit.
+ *
  * What is rarest, and needs several steps in a row, is planned: a broad transaction changes so many
  * pages that its word list is spilled; its pages are needed until the words are durable in place.
  * So behind it comes a sync, a close or a small transaction, and then transactions that take many
@@ -20,7 +24,17 @@
 
 #include "oracle.h"
 
-enum steer_plan { PLAN_NONE, PLAN_WIPE, PLAN_CLOSE, PLAN_FILL, PLAN_BROAD, PLAN_TAKE, PLANS };
+enum steer_plan {
+	PLAN_NONE,
+	PLAN_WIPE,
+	PLAN_CLOSE,
+	PLAN_FILL,
+	PLAN_BROAD,
+	PLAN_TAKE,
+	PLAN_FULL,
+	PLAN_EMPTY,
+	PLANS
+};
 
 struct steer {
 	struct rng rng;
@@ -32,6 +46,12 @@ struct steer {
 	    zone_full; /* the store's first zone, all that one bitmap page covers, is nearly full */
 	bool first_holds; /* closing cuts the file to its first size, and no further */
 	bool pressed;     /* the store may hardly grow: see press in crash.c */
+	bool filled;      /* the store is filled now and then, and emptied by one transaction */
+	bool full;        /* that is under way: the store may not grow */
+	bool nearly;      /* a large transaction found no room */
+	bool has_filled;  /* it has no room: what comes is the emptying */
+	unsigned int full_left; /* transactions that this may still take */
+	unsigned int full_keep; /* records that the emptying leaves */
 	unsigned int readers_percent;
 	enum steer_plan plan;
 	unsigned int left; /* operations of the plan's transaction */
@@ -50,6 +70,9 @@ bool steer_op(struct steer *steer, struct op *op);
 
 /* steer_committed - an outermost commit returned; spilled: it was a large one. */
 void steer_committed(struct steer *steer, bool spilled);
+
+/* steer_full - an operation found no room. */
+void steer_full(struct steer *steer);
 
 /* steer_lost - the transaction is gone, by a crash or a full store: plans are forgotten. spilled:
  * its record was being written, a large one. */

@@ -131,9 +131,15 @@ static void unit_look(uint32_t i, bool touched)
 	unit_add(i, crash_pm.seen + off);
 }
 
+/* in_memory - whether that is of a page in memory, which reaches no medium. */
+static bool in_memory(uint64_t off)
+{
+	return crash_pm.map && map_in_memory(crash_pm.map, off);
+}
+
 static void look_at(uint64_t off, size_t n, bool touched)
 {
-	if (n == 0)
+	if (n == 0 || in_memory(off))
 		return;
 	for (uint64_t i = off / crash_pm.granule; i <= (off + n - 1) / crash_pm.granule; i++)
 		unit_look((uint32_t)i, touched);
@@ -164,6 +170,8 @@ static void point(enum crash_point kind)
 
 static void flush_mark(uint64_t off, size_t n)
 {
+	if (in_memory(off))
+		return;
 	for (uint64_t i = off / crash_pm.granule; i <= (off + n - 1) / crash_pm.granule; i++) {
 		struct crash_unit *u = &crash_pm.unit[i];
 
@@ -188,7 +196,8 @@ static void crash_write(struct pm *pm, void *dst, const void *src, size_t n)
 {
 	uint64_t off = offset_of(pm, dst);
 
-	if (!src && off >= FMT_SUPER_SIZE + FMT_RING_RECORDS * FMT_RING_RECORD)
+	if (!src && off < crash_pm.size &&
+	    off >= FMT_SUPER_SIZE + FMT_RING_RECORDS * FMT_RING_RECORD)
 		zeroed_count(dst, n);
 	pm_plain_write(pm, dst, src, n);
 	look_at(off, n, true);
@@ -212,7 +221,8 @@ static void crash_store8(struct pm *pm, uint64_t *word, uint64_t value)
 
 	pm_plain_store8(pm, word, value);
 	look_at(off, sizeof *word, true);
-	point(POINT_STORE);
+	if (!in_memory(off))
+		point(POINT_STORE);
 }
 
 static void crash_flush(struct pm *pm, const void *p, size_t n)
@@ -220,7 +230,8 @@ static void crash_flush(struct pm *pm, const void *p, size_t n)
 	uint64_t off = offset_of(pm, p);
 
 	look_at(off, n, false);
-	point(POINT_FLUSH);
+	if (!in_memory(off))
+		point(POINT_FLUSH);
 	if (!crash_pm.cached)
 		flush_mark(off, n);
 }
