@@ -3,7 +3,36 @@
  * stores that are full. */
 #include "small_store.h"
 
+#include <endian.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+
+static unsigned int opens;      /* times that memory was asked for */
+static unsigned int opens_fail; /* which of them fails; 0: none */
+
+static off_t disk;           /* bytes that a file can have; 0: any number */
+static unsigned int refused; /* times that a file found no more */
+
+/* The engine's calls come here. */
+int fallocate(int fd, int mode, off_t off, off_t n)
+{
+	if (disk && off + n > disk) {
+		refused++;
+		errno = ENOSPC;
+		return -1;
+	}
+	return (int)syscall(SYS_fallocate, fd, mode, off, n);
+}
+
+int mprotect(void *p, size_t n, int prot)
+{
+	if (prot == (PROT_READ | PROT_WRITE) && ++opens == opens_fail) {
+		errno = ENOMEM;
+		return -1;
+	}
+	return (int)syscall(SYS_mprotect, p, n, prot);
+}
 
 /* A large value whose bytes look like an inner page's: it is taken for none. */
 static void a_large_value_that_looks_like_a_page(void **state)
@@ -122,11 +151,180 @@ static void a_fork_with_pages_in_memory(void **state)
 	}
 }
 
+/* ---- databases of all kinds ------------------------------------------------------------------ */
+
+#define LEFT 20u /* entries that the emptying leaves, so that pages get places in the file */
+
+enum { PLAIN, BACKWARDS, DUPS, KINDS };
+
+/* mixed - a full store of databases of each kind, which take entries in turn. */
+struct mixed {
+	struct daxkv_store *store;
+	daxkv_db db[KINDS];
+	uint64_t n;
+	uint64_t step; /* from one removal to the next: a prime number that does not divide n */
+};
+
+/* mixed_change - entry n is put, or goes. Few keys have all the duplicates, so there are tallies.
+ */
+static int mixed_change(const struct mixed *m, struct daxkv_txn *txn, uint64_t n, bool puts)
+{
+	const daxkv_db db = m->db[n % KINDS];
+	const uint64_t number = htobe64(n * 7919 % 100003);
+	struct daxkv_val k = text(n % 2 ? "odd" : "even"), v = bytes(&number, sizeof number);
+
+	if (n % KINDS != DUPS)
+		return puts ? put_n(txn, db, n * 7919 % 100003, 20, 1)
+		            : del_n(txn, db, n * 7919 % 100003);
+	return puts ? daxkv_put(txn, db, &k, &v, 0) : daxkv_del(txn, db, &k, &v);
+}
+
+static struct mixed mixed_new(size_t max_size)
+{
+	struct mixed m = {0};
+	struct daxkv_txn *txn;
+
+	unlink(scratch_path("mixed"));
+	m.store = store_open("mixed", (struct daxkv_options){.flags = DAXKV_CREATE,
+	                                                     .page_size = 512,
+	                                                     .pmem = DAXKV_PMEM_FORCE,
+	                                                     .max_size = max_size});
+	txn = begin(m.store);
+	m.db[PLAIN] = db_of(txn, "plain", 0);
+	m.db[BACKWARDS] = db_of(txn, "backwards", DAXKV_OWN_COMPARE);
+	m.db[DUPS] = db_of(txn, "dups", DAXKV_DUP_SORT);
+	OK(daxkv_db_set_compare(txn, m.db[BACKWARDS], backwards, NULL));
+	OK(daxkv_txn_commit(txn));
+	for (int rc = 0; !rc;) {
+		uint64_t i = 0;
+
+		txn = begin(m.store);
+		for (; i < 6 && !rc; i++)
+			rc = mixed_change(&m, txn, m.n + i, true);
+		if (!rc)
+			rc = daxkv_txn_commit(txn);
+		else
+			daxkv_txn_abort(txn);
+		m.n += rc ? 0 : i;
+	}
+	assert_true(m.n > 2000);
+	m.step = m.n % 1009 ? 1009 : 1013;
+	return m;
+}
+
+/* mixed_remove - the entries from the i-th up to the end-th, in an order that is none. The first
+ * error. */
+static int mixed_remove(const struct mixed *m, struct daxkv_txn *txn, uint64_t i, uint64_t end)
+{
+	int rc = 0;
+
+	for (; i < end && !rc; i++)
+		rc = mixed_change(m, txn, i * m->step % m->n, false);
+	return rc;
+}
+
+/* mixed_has - so many entries are left, in all databases. */
+static void mixed_has(const struct mixed *m, uint64_t n)
+{
+	struct daxkv_txn *txn = begin_reading(m->store);
+	uint64_t sum = 0;
+
+	for (unsigned int i = 0; i < KINDS; i++) {
+		struct daxkv_db_stat stat;
+
+		OK(daxkv_db_stat(txn, m->db[i], &stat));
+		sum += stat.entries;
+	}
+	daxkv_txn_abort(txn);
+	assert_int_equal(sum, n);
+	store_check(m->store);
+}
+
+static size_t in_memory(const struct mixed *m)
+{
+	return m->store->space.memory.used;
+}
+
+/* levels - of nested transactions with pages in memory one is aborted and one committed; then a
+ * database is dropped, and the others are emptied. */
+static void levels(size_t max_size)
+{
+	struct mixed m = mixed_new(max_size);
+	struct daxkv_txn *txn = begin(m.store), *child;
+	const uint64_t half = m.n / 2, most = m.n / 8 * 7;
+
+	OK(mixed_remove(&m, txn, 0, half));
+	const size_t before = in_memory(&m);
+
+	assert_true(before > 0);
+	child = begin_in(txn);
+	OK(mixed_remove(&m, child, half, most));
+	assert_true(in_memory(&m) > before);
+	daxkv_txn_abort(child);
+	assert_int_equal(in_memory(&m), before);
+	child = begin_in(txn);
+	OK(mixed_remove(&m, child, half, most));
+	OK(daxkv_txn_commit(child));
+	assert_true(in_memory(&m) > 0);
+	OK(daxkv_db_drop(txn, m.db[PLAIN], 0));
+	for (uint64_t i = most; i < m.n; i++)
+		if (i * m.step % m.n % KINDS != PLAIN)
+			OK(mixed_remove(&m, txn, i, i + 1));
+	OK(daxkv_txn_commit(txn));
+	assert_int_equal(in_memory(&m), 0);
+	mixed_has(&m, 0);
+	store_done(m.store);
+}
+
+static void levels_and_a_drop(void **state)
+{
+	(void)state;
+	levels(512 << 10);
+	disk = 2 << 20; /* what a new store has */
+	levels(8 << 20);
+	disk = 0;
+	assert_true(refused > 0);
+}
+
+/* The system gives no memory: the removal finds the store full, and an abort
+ * brings all back. */
+static void no_memory_for_pages(void **state)
+{
+	struct mixed m = mixed_new(512 << 10);
+	unsigned int failed = 0;
+	int rc = DAXKV_FULL;
+	(void)state;
+
+	while (rc) {
+		struct daxkv_txn *txn = begin(m.store);
+
+		opens = 0;
+		opens_fail = failed + 1;
+		rc = mixed_remove(&m, txn, 0, m.n - LEFT);
+		opens_fail = 0;
+		if (!rc) {
+			assert_true(in_memory(&m) > 0);
+			OK(daxkv_txn_commit(txn));
+			continue;
+		}
+		assert_int_equal(rc, DAXKV_FULL);
+		daxkv_txn_abort(txn);
+		assert_int_equal(in_memory(&m), 0);
+		mixed_has(&m, m.n);
+		failed++;
+	}
+	assert_true(failed > 0);
+	mixed_has(&m, LEFT);
+	store_done(m.store);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_large_value_that_looks_like_a_page),
 	    cmocka_unit_test(a_fork_with_pages_in_memory),
+	    cmocka_unit_test(levels_and_a_drop),
+	    cmocka_unit_test(no_memory_for_pages),
 	};
 
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
