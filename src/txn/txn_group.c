@@ -26,6 +26,8 @@
 #define MEMBERS_MAX  64u
 #define OFFER_MAX_NS UINT64_C(1000000)
 #define COPIES_FROM  8u  /* members, from which on leaves of small trees are copied */
+#define HELD_PART    4u  /* of the file: copies end when more of it waits for readers */
+#define HELD_GROUPS  8u  /* and more than the leaves of so many groups */
 #define ROOM_PAGES   8u  /* that the closing may take for the main database */
 #define ROOM_DB      2u  /* for each other one */
 #define ROOM_WORDS   16u /* words that a page has room for, at least, when they are spilled */
@@ -124,13 +126,21 @@ static int room_keep(struct daxkv_txn *txn)
 	return rc;
 }
 
+/* much_waits - whether more pages wait for readers than a few groups leave, which wait at any time:
+ * there is an old reader. */
+static bool much_waits(const struct space *s, unsigned int n)
+{
+	return s->limbo.pages > s->end / s->psize / HELD_PART + HELD_GROUPS * n;
+}
+
 /* members_expect - the next group is taken to be as large as this one. With that many, leaves are
- * written once instead of twice where the pages above them are half as many at most. */
+ * written once instead of twice where the pages above them are half as many at most. An old reader
+ * would hold each copy, and the file would grow for them. */
 static void members_expect(struct daxkv_store *store, unsigned int n)
 {
 	store->group.expected = n;
 	store->wset.copies = 0;
-	if (n >= COPIES_FROM)
+	if (n >= COPIES_FROM && !much_waits(&store->space, n))
 		store->wset.copies = n / 2;
 }
 
