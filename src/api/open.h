@@ -41,9 +41,9 @@ int open_file_local(const struct daxkv_store *store);
 /* open_attach - map the file and bring it to its newest transaction. *txn: the newest commit. Those
  * who join find it in the share, and recover nothing. INCOMPATIBLE for another page size than was
  * asked for; VERSION, FOREIGN, CORRUPT as of super_read.
- * open_join - agree with the store's other users. The open lock is held. INCOMPATIBLE.
- * open_size_check - the file has what its size word says. A shorter file would fault when it is
- * read. CORRUPT. */
+ * open_join - agree with the store's other users. The open lock is held. INCOMPATIBLE; BUSY when
+ * they have another file. open_size_check - the file has what its size word says. A shorter file
+ * would fault when it is read. CORRUPT. */
 int open_attach(struct daxkv_store *store, const struct daxkv_options *o, uint64_t *txn);
 int open_join(struct daxkv_store *store, const struct daxkv_options *o);
 int open_size_check(struct daxkv_store *store);

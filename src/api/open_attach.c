@@ -173,6 +173,10 @@ int open_join(struct daxkv_store *store, const struct daxkv_options *o)
 {
 	assert(store->joined);
 	assert(store->share);
+	const int rc = share_file_same(&store->share_file, store->map.fd);
+
+	if (rc)
+		return rc;
 	/* nobody can have written yet */
 	if (!store->read_only && !store->share->writable)
 		store->share->medium = (uint32_t)store->map.medium;

@@ -198,16 +198,32 @@ static int share_make(struct share_file *f, const struct lock *lock, uint32_t ma
 }
 
 /* A file that takes a store's name finds the lock file of the one that was there before it. */
+static int name_taken(const struct lock *lock)
+{
+	return err_set(DAXKV_BUSY, "%s is in use for another store: this one has taken its name",
+	               lock->name);
+}
+
 int share_refused(const struct lock *lock, uint64_t file_id)
 {
 	struct share s;
 	const bool whole = pread(lock->fd, &s, sizeof s, 0) == (ssize_t)sizeof s;
 
 	if (whole && s.version == SHARE_LAYOUT && s.file_id != file_id)
-		return err_set(DAXKV_BUSY,
-		               "%s is in use for another store: this one has taken its name",
-		               lock->name);
+		return name_taken(lock);
 	return err_set(DAXKV_VERSION, "%s is in use by another version of daxkv", lock->name);
+}
+
+/* By the inode's number alone: the device may be another one by another mount. */
+int share_file_same(const struct share_file *f, int data_fd)
+{
+	struct stat st;
+
+	if (load_acquire(&f->share->lazy) != f->lazy_mark)
+		return 0;
+	if (fstat(data_fd, &st) != 0)
+		return err_sys(errno, "the store's file");
+	return st.st_ino == f->share->interval.inode ? 0 : name_taken(f->lock);
 }
 
 /* share_join - others use the store: their share, if it is of this layout and this store. */

@@ -84,6 +84,10 @@ int share_peek(int fd, uint64_t file_id, uint64_t *life, uint64_t *published);
  * it is another store's, VERSION when it is another version's. */
 int share_refused(const struct lock *lock, uint64_t file_id);
 
+/* share_file_same - whether an open lazy interval in the share that was joined is about this file.
+ * The superblock in the lock file leads to pages that no copy of the store has. BUSY, errno. */
+int share_file_same(const struct share_file *f, int data_fd);
+
 /* share_inherit - before the share is made anew: the limbo that its last users left in the lock
  * file, in which items of transactions after newest are not counted. ENODATA: that cannot be known,
  * is not the store's, or is more than so many items; ENOMEM; errno. */

@@ -273,6 +273,32 @@ static void the_sum_of_a_commit_that_never_came_is_forgotten(void **state)
 	OK(daxkv_close(store));
 }
 
+/* A copy of the store that has taken its name has none of the pages that the others' interval leads
+ * to: what it has is not to be mixed with theirs. */
+static void a_copy_that_has_taken_the_name_waits(void **state)
+{
+	struct daxkv_store *store = store_open("named", FILE_MODE), *other;
+	struct daxkv_options reads = {.flags = DAXKV_READ_ONLY}, writes = FILE_MODE;
+	char text[PATH_MAX + 16];
+	(void)state;
+
+	OK(put_in(store, DAXKV_TXN_DURABLE, 0, 10));
+	assert_int_equal(entries_cut("named"), 10);
+	OK(put_in(store, 0, 10, 1000));
+	snprintf(text, sizeof text, "%s", scratch_path("named-cut"));
+	OK(rename(text, scratch_path("named")));
+	assert_int_equal(daxkv_open(scratch_path("named"), &reads, &other), DAXKV_BUSY);
+	assert_int_equal(daxkv_open(scratch_path("named"), &writes, &other), DAXKV_BUSY);
+	assert_non_null(strstr(daxkv_errmsg(), "has taken its name"));
+	assert_int_equal(entries(store), 1010);
+	OK(daxkv_sync(store));
+	OK(daxkv_close(store));
+	store = store_open("named", FILE_MODE);
+	assert_int_equal(entries(store), 10);
+	OK(daxkv_check(store, NULL, NULL, NULL));
+	OK(daxkv_close(store));
+}
+
 static int dies_in_an_interval(void)
 {
 	struct daxkv_store *store;
@@ -337,6 +363,7 @@ int main(void)
 	    cmocka_unit_test(a_commit_whose_sync_fails_is_unknown_or_lazy),
 	    cmocka_unit_test(a_bound_that_cannot_be_kept_waits),
 	    cmocka_unit_test(a_sync_that_runs_is_no_fault),
+	    cmocka_unit_test(a_copy_that_has_taken_the_name_waits),
 	    cmocka_unit_test(no_lock_file_that_was_left_keeps_users_out),
 	    cmocka_unit_test(the_sum_of_a_commit_that_never_came_is_forgotten),
 	};
