@@ -217,13 +217,16 @@ int share_refused(const struct lock *lock, uint64_t file_id)
 /* By the inode's number alone: the device may be another one by another mount. */
 int share_file_same(const struct share_file *f, int data_fd)
 {
+	const struct share *s = f->share;
 	struct stat st;
 
-	if (load_acquire(&f->share->lazy) != f->lazy_mark)
+	if (load_acquire(&s->lazy) != f->lazy_mark)
 		return 0;
 	if (fstat(data_fd, &st) != 0)
 		return err_sys(errno, "the store's file");
-	return st.st_ino == f->share->interval.inode ? 0 : name_taken(f->lock);
+	if (st.st_ino == s->interval.inode)
+		return 0;
+	return name_taken(f->lock);
 }
 
 /* share_join - others use the store: their share, if it is of this layout and this store. */

@@ -143,10 +143,12 @@ static int left_sound(int fd, int data_fd, const struct share *s, bool *sound)
 	uint64_t was;
 	struct fmt_page page;
 	struct stat st;
-	int rc = fstat(fd, &st) == 0 ? 0 : errno;
+	int rc = 0;
 
-	*sound = !rc && st.st_size >= at + (off_t)SHARE_LAZY;
-	if (*sound)
+	*sound = false;
+	if (fstat(fd, &st) != 0)
+		return errno;
+	if (st.st_size >= at + (off_t)SHARE_LAZY)
 		rc = read_at(fd, &desc, sizeof desc, at + word, sound);
 	if (!rc && *sound)
 		rc = read_at(data_fd, &was, sizeof was, word, sound);

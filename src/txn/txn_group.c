@@ -130,7 +130,11 @@ static int room_keep(struct daxkv_txn *txn)
  * there is an old reader. */
 static bool much_waits(const struct space *s, unsigned int n)
 {
-	return s->limbo.pages > s->end / s->psize / HELD_PART + HELD_GROUPS * n;
+	const uint64_t pages = s->end / s->psize;
+	uint64_t few = HELD_GROUPS * n;
+
+	few += pages / HELD_PART;
+	return s->limbo.pages > few;
 }
 
 /* members_expect - the next group is taken to be as large as this one. With that many, leaves are
@@ -140,7 +144,9 @@ static void members_expect(struct daxkv_store *store, unsigned int n)
 {
 	store->group.expected = n;
 	store->wset.copies = 0;
-	if (n >= COPIES_FROM && !much_waits(&store->space, n))
+	if (n < COPIES_FROM)
+		return;
+	if (!much_waits(&store->space, n))
 		store->wset.copies = n / 2;
 }
 
