@@ -124,8 +124,9 @@ static __attribute__((noinline)) int pages_counted(struct daxkv_store *store, ui
 {
 	/* with an external lock it may not be this one's to write; before recovered nobody has
 	 * written */
-	const bool may = !store->read_only && !store->external_lock && store->share->recovered &&
-	                 !txn_writing(store) && !store->share->panic;
+	const bool may = !store->read_only && !store->external_lock &&
+	                 load_relaxed(&store->share->recovered) && !txn_writing(store) &&
+	                 !load_relaxed(&store->share->panic);
 	struct err_saved before;
 	int rc = DAXKV_BUSY;
 

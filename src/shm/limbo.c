@@ -104,5 +104,7 @@ bool limbo_sound(const struct limbo *l, uint64_t newest, uint64_t page_size, uin
 void limbo_free(struct limbo *l)
 {
 	free(l->item);
-	*l = (struct limbo){0};
+	l->item = NULL;
+	l->head = l->n = l->room = 0;
+	store_relaxed(&l->pages, 0);
 }

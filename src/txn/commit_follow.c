@@ -163,7 +163,7 @@ int commit_take_over_others(struct daxkv_store *store, bool died)
 	 * missing here */
 	if (rc)
 		return rc;
-	store->share->recovered = 1;
+	store_relaxed(&store->share->recovered, 1);
 	last = load_relaxed(&store->share->published);
 	rc = share_agrees(store, commit_synced(store));
 	if (!rc && store->share->size > store->map.size)
