@@ -148,7 +148,11 @@ enum daxkv_open_flags {
 	 * mutex that is held there. What a write transaction reads may be of its group: it is
 	 * certain when the commit has returned 0. A thread alone waits for nobody. No effect on
 	 * persistent memory and tmpfs, and with NO_LOCK. See daxkv(3). */
-	DAXKV_GROUP_COMMIT = 0x40
+	DAXKV_GROUP_COMMIT = 0x40,
+	/* A thread, until the handle is closed, syncs when the oldest lazy commit is lazy_ms old
+	 * and one of this handle is among them. A failed flush is a PANIC of the next call that
+	 * writes or syncs; else it tries again. None where no commit can be lazy: daxkv(3). */
+	DAXKV_SYNC_IDLE = 0x20
 };
 
 /*
@@ -225,10 +229,10 @@ struct daxkv_options {
 /* daxkv_open - open the store in the file path, or create it, and recover it when its last user did
  * not close it. options may be NULL. A new store is durable on return. *store is the caller's to
  * close. Errors: EINVAL (options); EEXIST; errno of open, mmap, fallocate, fcntl, fdatasync;
- * EOPNOTSUPP (network filesystem); EAGAIN (about a thousand stores are open); ENOMEM; FOREIGN;
- * VERSION; CORRUPT; INCOMPATIBLE (other page size, or other pmem than other users have); NOT_DAX;
- * FULL (larger than max_size allows to map); BUSY (wait_ms is over, another name of the file is in
- * use, or a reader shows an unclean file). */
+ * EOPNOTSUPP (network filesystem); EAGAIN (about a thousand stores are open, or no thread for
+ * SYNC_IDLE); ENOMEM; FOREIGN; VERSION; CORRUPT; INCOMPATIBLE (other page size, or other pmem than
+ * other users have); NOT_DAX; FULL (larger than max_size allows to map); BUSY (wait_ms is over,
+ * another name of the file is in use, or a reader shows an unclean file). */
 int daxkv_open(const char *path, const struct daxkv_options *options, struct daxkv_store **store);
 
 /* daxkv_close - close the store and free the handle, its database handles included. One that has
@@ -324,10 +328,9 @@ int daxkv_txn_renew(struct daxkv_txn *txn);
  * has a number even if nothing changes. Errors: EINVAL, BAD_TXN, EACCES (read transaction). */
 int daxkv_txn_set_user_version(struct daxkv_txn *txn, uint64_t value);
 
-/* daxkv_txn_clone - another read transaction of the same snapshot, for use by another thread. The
- * two end in any order, and the snapshot with the last of them. A clone cannot be reset, and the
- * original not be renewed while one runs. Errors: EINVAL (write transaction), BAD_TXN, TOO_OLD,
- * ENOMEM. */
+/* daxkv_txn_clone - another read transaction of the same snapshot, for another thread. The two end
+ * in any order, and the snapshot with the last of them. A clone cannot be reset, and the original
+ * not be renewed while one runs. Errors: EINVAL (write transaction), BAD_TXN, TOO_OLD, ENOMEM. */
 int daxkv_txn_clone(struct daxkv_txn *txn, struct daxkv_txn **clone);
 
 /* daxkv_txn_id - the number of the snapshot that is read, or of the commit that will be made;
@@ -434,13 +437,11 @@ enum daxkv_put_flags {
 	DAXKV_APPEND_DUP = 0x40000
 };
 
-/* daxkv_max_key_size - the longest key, and the longest sorted duplicate, in bytes: a quarter of
- * the page size, at most 8191. A key and a duplicate together must also fit half a page, else
- * VALUE_SIZE. */
+/* daxkv_max_key_size - the longest key and sorted duplicate, in bytes: a quarter of the page size,
+ * at most 8191. A key and a duplicate together must also fit half a page, else VALUE_SIZE. */
 size_t daxkv_max_key_size(const struct daxkv_store *store);
 
-/* daxkv_get - the value of key, the first one when it has several. Errors: NOT_FOUND, KEY_SIZE, the
- * read errors. */
+/* daxkv_get - the value of key, or its first. Errors: NOT_FOUND, KEY_SIZE, the read errors. */
 int daxkv_get(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
               struct daxkv_val *value);
 
@@ -510,10 +511,9 @@ int daxkv_exchange(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *k
 
 /* daxkv_compare_exchange - store value under key, or with NULL remove what is there, if the key has
  * exactly the bytes of *expected for its value; with expected NULL, if it has none. With DUP_SORT,
- * if *expected is one of the key's values, and that one is replaced or removed; the others stay,
- * and the new one may be among them already. Otherwise nothing changes. Errors: NOT_FOUND (the
- * expected value is not there), EXIST (a value is there, and none was expected); those of
- * daxkv_put. */
+ * if *expected is one of the key's values, that one is replaced or removed; the others stay, and
+ * the new one may be among them. Otherwise nothing changes. Errors: NOT_FOUND (the expected value
+ * is not there), EXIST (a value is there, and none was expected); those of daxkv_put. */
 int daxkv_compare_exchange(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
                            const struct daxkv_val *expected, struct daxkv_val *value);
 

@@ -277,7 +277,7 @@ static int pass_step(struct run *r, bool *over, uint64_t *moved)
 {
 	struct daxkv_store *store = r->store;
 	struct daxkv_txn *txn;
-	int rc = txn_begin_alone(store, r->waits_not, &txn);
+	int rc = txn_begin_alone(store, r->waits_not ? 0 : -1, &txn);
 
 	*moved = 0;
 	if (rc)
@@ -371,7 +371,7 @@ static int file_cut(struct run *r)
 
 	for (unsigned int tries = 0; more || (waits && tries < WAITS);) {
 		struct daxkv_txn *txn;
-		int rc = txn_begin_alone(r->store, false, &txn);
+		int rc = txn_begin_alone(r->store, -1, &txn);
 
 		if (rc)
 			return rc;
@@ -527,7 +527,7 @@ static int some_done(struct run *r, bool *nothing)
 		return rc;
 	if (!over)
 		return 0;
-	rc = txn_begin_alone(r->store, true, &txn);
+	rc = txn_begin_alone(r->store, 0, &txn);
 	if (rc)
 		return rc;
 	rc = end_cut(r, &more, &waits);

@@ -44,7 +44,8 @@
 #define KEY_MAX         8191u
 #define OPEN_FLAGS                                                                                 \
 	(DAXKV_CREATE | DAXKV_EXCLUSIVE | DAXKV_READ_ONLY | DAXKV_NO_LOCK | DAXKV_EXTERNAL_LOCK |  \
-	 DAXKV_NO_FILE_LOCK | DAXKV_RESERVE_MAX | DAXKV_POPULATE | DAXKV_GROUP_COMMIT)
+	 DAXKV_NO_FILE_LOCK | DAXKV_RESERVE_MAX | DAXKV_POPULATE | DAXKV_GROUP_COMMIT |            \
+	 DAXKV_SYNC_IDLE)
 
 /* options_check - what can be refused without a look at the file. EINVAL, EFBIG. */
 static int options_check(const char *path, const struct daxkv_options *o)
@@ -77,6 +78,8 @@ static int options_check(const char *path, const struct daxkv_options *o)
 		               (unsigned long)o->initial_size);
 	if ((unsigned int)o->durability > DAXKV_LAZY)
 		return err_set(EINVAL, "unknown durability %d", (int)o->durability);
+	if (o->flags & DAXKV_SYNC_IDLE && o->lazy_ms == UINT64_MAX)
+		return err_set(EINVAL, "DAXKV_SYNC_IDLE requires a bound in milliseconds, lazy_ms");
 	if ((unsigned int)o->pmem > DAXKV_PMEM_FORCE)
 		return err_set(EINVAL, "unknown pmem mode %d", (int)o->pmem);
 	if (o->max_size && o->initial_size > o->max_size)
@@ -286,6 +289,7 @@ static int open_it(const char *path, const struct daxkv_options *options, struct
 	pthread_mutex_init(&store->reader_mutex, NULL);
 	pthread_mutex_init(&store->passive.mutex, NULL);
 	group_open(&store->group, false);
+	sync_idle_open(&store->sync_idle);
 	rc = path_follow(path, &store->path);
 	if (!rc)
 		rc = registry_add(store);
@@ -294,6 +298,8 @@ static int open_it(const char *path, const struct daxkv_options *options, struct
 	/* what processes that died left is made durable before anybody builds on it */
 	if (!rc && store->left && !store->read_only)
 		rc = txn_sync(store);
+	if (!rc && store->may_lazy && options && options->flags & DAXKV_SYNC_IDLE)
+		rc = txn_idle_start(store);
 	if (rc) {
 		store_free(store);
 		return rc;

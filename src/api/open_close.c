@@ -42,6 +42,7 @@ void store_free(struct daxkv_store *store)
 	pthread_mutex_destroy(&store->reader_mutex);
 	pthread_mutex_destroy(&store->passive.mutex);
 	group_close(&store->group);
+	sync_idle_close(&store->sync_idle);
 	if (store->alive)
 		munmap(store->alive, (size_t)sysconf(_SC_PAGESIZE));
 	free(store->path);
@@ -82,7 +83,7 @@ static int close_clean(struct daxkv_store *store)
 	while (!rc && cut) { /* a very long end goes in parts */
 		struct daxkv_txn *txn;
 
-		rc = txn_begin_alone(store, false, &txn); /* knows what other processes did */
+		rc = txn_begin_alone(store, -1, &txn); /* knows what other processes did */
 		if (rc)
 			return rc;
 		rc = commit_checkpoint(store);
@@ -127,15 +128,20 @@ static int close_it(struct daxkv_store *store)
 	 * there for it */
 	if (txn_forked(store))
 		return 0;
+	/* its transaction is none of the program's */
+	sync_idle_hold(&store->sync_idle);
 	/* a thread ended in its transaction: to have the lock anew is to forget it */
 	if (store->writer && !load_relaxed(&store->writer_thread))
 		(void)daxkv_sync(store);
 	for (const struct daxkv_txn *t = store->read_txns; t; t = t->next)
 		readers += !t->idle;
-	if (store->writer || readers)
+	if (store->writer || readers) {
+		sync_idle_go_on(&store->sync_idle);
 		return err_set(DAXKV_BUSY,
 		               "%u read transactions and %u write transactions are running",
 		               readers, store->writer != NULL);
+	}
+	sync_idle_end(&store->sync_idle);
 	if (!store->read_only && store_lazy(store))
 		rc = close_sync(store);
 	if (!rc && !store->read_only)

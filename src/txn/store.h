@@ -19,6 +19,7 @@
 #include "tree/tree.h"
 #include "txn/group.h"
 #include "txn/handle.h"
+#include "txn/sync_idle.h"
 
 #include <pthread.h>
 
@@ -136,6 +137,7 @@ struct daxkv_store {
 	/* S of the interval, once this handle has compared the shadow's sum, which has it in it */
 	uint64_t lazy_synced;
 	struct lazy_bounds lazy_bounds;
+	struct sync_idle sync_idle; /* its look is NULL where no thread syncs the idle store */
 	/* the lazy interval's records, as a ring of the share's; see commit_lazy.c */
 	struct map lazy_map;
 	struct ring lazy_ring;

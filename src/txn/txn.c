@@ -249,9 +249,9 @@ static int begin_write(struct daxkv_store *store, int64_t wait_ms, bool may_join
 }
 
 /* It never is a member, whose commit could be shared. */
-int txn_begin_alone(struct daxkv_store *store, bool tries, struct daxkv_txn **txn)
+int txn_begin_alone(struct daxkv_store *store, int64_t wait_ms, struct daxkv_txn **txn)
 {
-	return txn_forked(store) ? txn_own(store) : begin_write(store, tries ? 0 : -1, false, txn);
+	return txn_forked(store) ? txn_own(store) : begin_write(store, wait_ms, false, txn);
 }
 
 /* begin_lazy - a write transaction whose commit may wait for a sync. */

@@ -18,9 +18,9 @@ int txn_open_tables(struct daxkv_store *store);
 void txn_close_tables(struct daxkv_store *store);
 
 /* txn_begin_alone - a write transaction, as daxkv_txn_begin, that shares nothing with others: for
- * what is done with the writer's lock held and then aborted. tries: BUSY when another writer is
- * there. */
-int txn_begin_alone(struct daxkv_store *store, bool tries, struct daxkv_txn **txn);
+ * what is done with the writer's lock held and then aborted. wait_ms: for another writer,
+ * then BUSY; 0: not at all, negative: as long as it takes. */
+int txn_begin_alone(struct daxkv_store *store, int64_t wait_ms, struct daxkv_txn **txn);
 
 /* txn_read_end - end a read transaction of the library's own, which kept the file from being cut.
  * Its reader entry is given back, not kept for the thread's next one: a program that never read
@@ -83,5 +83,10 @@ void member_abort(struct daxkv_txn *txn);
 
 /* txn_sync - daxkv_sync. */
 int txn_sync(struct daxkv_store *store);
+
+/* txn_idle_start - start the thread that syncs the idle store; errno with a text. txn_idle_want -
+ * there is one, and a commit has ended, which may wait for a sync. The writer's lock is held. */
+int txn_idle_start(struct daxkv_store *store);
+void txn_idle_want(struct daxkv_store *store);
 
 #endif

@@ -111,6 +111,16 @@ static __attribute__((noinline)) void run_failed(struct daxkv_txn *txn)
 	undo_outermost(txn);
 }
 
+/* lazy_end - the end of a commit that was lazy, or has found lazy ones. */
+static __attribute__((noinline)) int lazy_end(struct daxkv_store *store)
+{
+	const int rc = commit_lazy_end(store, true);
+
+	if (UNLIKELY(store->sync_idle.look != NULL) && !rc)
+		txn_idle_want(store);
+	return rc;
+}
+
 /* Handles and cursors end only after the commit: when it fails, they are undone with the rest. */
 static inline __attribute__((always_inline)) int run(struct daxkv_txn *txn)
 {
@@ -126,7 +136,7 @@ static inline __attribute__((always_inline)) int run(struct daxkv_txn *txn)
 		return rc;
 	}
 	if (UNLIKELY(txn->store->wset.first))
-		rc = commit_lazy_end(txn->store, true);
+		rc = lazy_end(txn->store);
 	dbi_end(txn, true);
 	place_end_all(txn);
 	states_keep(txn);
@@ -170,7 +180,7 @@ int txn_sync(struct daxkv_store *store)
 		return commit_sync(store);
 	if (lazy)
 		file_write_ahead(store->map.fd);
-	rc = txn_begin_alone(store, false, &txn);
+	rc = txn_begin_alone(store, -1, &txn);
 	if (rc)
 		return rc;
 	rc = store_lazy(store) ? commit_sync(store) : commit_checkpoint(store);
