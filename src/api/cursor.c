@@ -152,7 +152,7 @@ int cursor_same_key(struct daxkv_cursor *c, const struct tree *t, const uint8_t 
 
 /* uniform_note - which entries of the leaf need no look at their lengths. The bounds are taken
  * here, once: they hold for the entries' places, whatever a page that is changing says afterwards
- * [I20]. Of such a page it is not certain that the order was made by the same lengths. */
+ * [I20]. What a step finds in such a page is refused behind it (get_bounded). */
 static inline void uniform_note(struct daxkv_cursor *c, const struct order *order)
 {
 	const struct leaf *l = &c->path.leaf;
@@ -162,7 +162,6 @@ static inline void uniform_note(struct daxkv_cursor *c, const struct order *orde
 	uint32_t end = once(l->page->end);
 	uint32_t size = klen + vlen;
 
-	c->uniform.all = false;
 	c->uniform.span = 0;
 	if (!(heads & FMT_UNIFORM) || order->key == ORDER_OWN)
 		return;
@@ -174,9 +173,6 @@ static inline void uniform_note(struct daxkv_cursor *c, const struct order *orde
 		end = l->psize - size + 1;
 	if (UNLIKELY(end <= FMT_LEAF_BASE))
 		return;
-	uint32_t behind = FMT_LEAF_BASE + 8 * c->n + c->n * uniform_stride(klen, vlen);
-
-	c->uniform.all = !l->nslots && behind < end + size && !c->txn->view.bound;
 	c->uniform.span = end - FMT_LEAF_BASE;
 	c->uniform.klen = klen;
 	c->uniform.vlen = vlen;
@@ -280,7 +276,6 @@ static bool here_stay(struct daxkv_cursor *c, const struct here *here)
 	leaf_open(txn_view(c->txn), leaf->page, leaf->off, &c->path.leaf);
 	c->state = CURSOR_AT;
 	c->ordered = here->ordered;
-	c->uniform.all = false; /* the new slot may have an entry */
 	return true;
 }
 

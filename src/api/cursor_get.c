@@ -165,25 +165,33 @@ static __attribute__((noinline)) int get_far(struct daxkv_cursor *c, struct daxk
 	return err_answer(cursor_move_far(c, key, value, op));
 }
 
+/* step_item - what a step has led to, where that is no uniform entry. Not inlined: a step to one of
+ * those saves no registers for it. */
+static __attribute__((noinline)) int step_item(struct daxkv_cursor *c, struct daxkv_val *key,
+                                               struct daxkv_val *value, bool forward)
+{
+	int rc = cursor_output_at(c, c->order[c->path.rank], key, value);
+
+	return LIKELY(!rc) ? 0 : step_undo(c, forward, rc);
+}
+
 /* cursor_get - inlined, as what a step takes is not much more than a call. */
 ALWAYS_INLINE int cursor_get(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value,
                              enum daxkv_cursor_op op)
 {
-	uint32_t eoff;
-	int rc;
+	if (LIKELY(op == DAXKV_NEXT || op == DAXKV_PREV)) {
+		const bool forward = op == DAXKV_NEXT;
 
-	switch (op) {
-	case DAXKV_NEXT:
-	case DAXKV_PREV:
-		if (UNLIKELY(!txn_usable(c->txn, false) || !cursor_step_near(c, op == DAXKV_NEXT)))
+		if (UNLIKELY(!txn_usable(c->txn, false) || !cursor_step_near(c, forward)))
 			return get_far(c, key, value, op);
-		eoff = c->order[c->path.rank];
-		if (LIKELY(c->uniform.all)) {
-			uniform_output(c, eoff, key, value);
-			return 0;
-		}
-		rc = cursor_output_at(c, eoff, key, value);
-		return LIKELY(!rc) ? 0 : step_undo(c, op == DAXKV_NEXT, rc);
+		const uint32_t eoff = c->order[c->path.rank];
+
+		if (UNLIKELY(!cursor_uniform(c, eoff)))
+			return step_item(c, key, value, forward);
+		uniform_output(c, eoff, key, value);
+		return 0;
+	}
+	switch (op) {
 	case DAXKV_NEXT_KEY:
 		return get_next_key(c, key, value);
 	case DAXKV_NEXT_DUP:

@@ -35,10 +35,8 @@ struct cursor_mark {
 
 /* The entries of a leaf that are known without a look at them: those of a uniform base that lie in
  * the page. They begin less than span bytes behind FMT_LEAF_BASE, where no other entry does, and
- * have these lengths. span 0: there are none, or equal keys need not have equal bytes. all: the
- * leaf has no others. */
+ * have these lengths. span 0: there are none, or equal keys need not have equal bytes. */
 struct cursor_uniform {
-	bool all;
 	uint32_t span;
 	uint32_t klen;
 	uint32_t vlen;
