@@ -172,7 +172,9 @@ static __attribute__((noinline)) int step_item(struct daxkv_cursor *c, struct da
 {
 	int rc = cursor_output_at(c, c->order[c->path.rank], key, value);
 
-	return LIKELY(!rc) ? 0 : step_undo(c, forward, rc);
+	if (UNLIKELY(rc))
+		return step_undo(c, forward, rc);
+	return 0;
 }
 
 /* cursor_get - inlined, as what a step takes is not much more than a call. */
@@ -182,7 +184,9 @@ ALWAYS_INLINE int cursor_get(struct daxkv_cursor *c, struct daxkv_val *key, stru
 	if (LIKELY(op == DAXKV_NEXT || op == DAXKV_PREV)) {
 		const bool forward = op == DAXKV_NEXT;
 
-		if (UNLIKELY(!txn_usable(c->txn, false) || !cursor_step_near(c, forward)))
+		if (UNLIKELY(!txn_usable(c->txn, false)))
+			return get_far(c, key, value, op);
+		if (UNLIKELY(!cursor_step_near(c, forward)))
 			return get_far(c, key, value, op);
 		const uint32_t eoff = c->order[c->path.rank];
 
@@ -231,7 +235,9 @@ static int get_verified(struct daxkv_cursor *c, struct daxkv_val *key, struct da
 		unsound = cursor_verify_pages(c);
 	if (!unsound)
 		return rc;
-	cursor_back_to(c, op <= DAXKV_GET_CURRENT ? state : CURSOR_UNSET, gap, &was);
+	if (op > DAXKV_GET_CURRENT)
+		state = CURSOR_UNSET;
+	cursor_back_to(c, state, gap, &was);
 	return unsound;
 }
 

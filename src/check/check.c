@@ -121,7 +121,9 @@ static bool ring_fits(const struct fmt_super *super)
 {
 	uint64_t bytes = (uint64_t)super->ring_records * super->ring_record_size;
 
-	if (super->ring_record_size < FMT_LINE || super->ring_record_size > FMT_PAGE_MAX)
+	if (super->ring_record_size < FMT_LINE)
+		return false;
+	if (super->ring_record_size > FMT_PAGE_MAX)
 		return false;
 	if (super->ring_record_size % FMT_LINE != 0)
 		return false;

@@ -45,7 +45,9 @@ static bool entry_read(const struct check_page *page, uint32_t off, uint32_t low
 	uint32_t vlen;
 	uint32_t flags;
 
-	if (off < low || off + FMT_ENTRY_SIZE > high)
+	if (off < low)
+		return false;
+	if (off + FMT_ENTRY_SIZE > high)
 		return false;
 	flags = get16(page->p + off);
 	klen = flags & FMT_KLEN_MASK;
@@ -510,7 +512,9 @@ static void tail_read(struct check_leaf_state *leaf)
  * pair is not told twice. */
 static bool compared(const struct check_entry *before, const struct check_entry *e)
 {
-	if (e->tail || before->tail)
+	if (e->tail)
+		return false;
+	if (before->tail)
 		return false;
 	return before->index + 1 == e->index;
 }

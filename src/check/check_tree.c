@@ -26,7 +26,9 @@ static bool uniform_sound(const struct fmt_page *head, uint32_t page_size)
 	uint32_t klen = head->heads & FMT_KLEN_MASK;
 	uint64_t stride = round_up(klen + head->offs, 4);
 
-	if (head->n == 0 || klen == 0)
+	if (head->n == 0)
+		return false;
+	if (klen == 0)
 		return false;
 	if (head->heads & ~(FMT_UNIFORM | FMT_KLEN_MASK))
 		return false;
@@ -40,7 +42,9 @@ static bool uniform_sound(const struct fmt_page *head, uint32_t page_size)
 static bool arrays_sound(const struct fmt_page *head, uint32_t first, uint64_t behind,
                          uint32_t page_size)
 {
-	if (head->heads != first || head->offs != behind)
+	if (head->heads != first)
+		return false;
+	if (head->offs != behind)
 		return false;
 	if (head->end > page_size)
 		return false;
@@ -77,7 +81,9 @@ static bool prefix_suits(const struct check_db *db, uint32_t plen, const struct 
 
 	if (plen == 0)
 		return true;
-	if (plen < 8 || plen > first->klen)
+	if (plen < 8)
+		return false;
+	if (plen > first->klen)
 		return false;
 	return !(db->flags & no_prefix);
 }
@@ -135,7 +141,9 @@ static bool separator_read(const struct check_page *page, uint32_t i, struct che
 	uint32_t klen;
 	uint32_t dlen;
 
-	if (off < start || off + FMT_SEP_SIZE > page->head.end)
+	if (off < start)
+		return false;
+	if (off + FMT_SEP_SIZE > page->head.end)
 		return false;
 	klen = get16(page->p + off);
 	dlen = get16(page->p + off + 2);
@@ -387,7 +395,9 @@ static bool desc_shape(const struct fmt_page *head)
 		return false;
 	if (head->level != 0)
 		return false;
-	if (head->heads != 0 || head->offs != 0)
+	if (head->heads != 0)
+		return false;
+	if (head->offs != 0)
 		return false;
 	return head->end == FMT_DESC_COUNTS;
 }

@@ -53,7 +53,9 @@ static int sep_cmp(const struct order *o, const struct sep *s, const struct prob
 {
 	int c = order_key_cmp(o, s->key, s->klen, p->key, p->klen);
 
-	if (c || !o->dups)
+	if (c)
+		return c;
+	if (!o->dups)
 		return c;
 	if (p->edge == PROBE_AFTER)
 		return -1;
@@ -313,7 +315,9 @@ uint32_t inner_insert(uint8_t *image, const struct inner_edit *e, const struct o
 	int side = 0;
 	int rc = 0;
 
-	if (n == 0 || end > e->view->psize)
+	if (n == 0)
+		return 0;
+	if (end > e->view->psize)
 		return 0;
 	if (page->plen)
 		rc = inner_prefix_side(e->view, page, e->off, page->plen, sep->key, sep->klen,
@@ -365,7 +369,9 @@ uint32_t inner_without(uint8_t *image, const struct inner_edit *e)
 	uint32_t offs = page->offs - 16;
 	uint32_t at = offs + 2 * (n - 1);
 
-	if (hole < seps || hole + size > page->end)
+	if (hole < seps)
+		return 0;
+	if (hole + size > page->end)
 		return 0;
 	memcpy(image, page, FMT_INNER_HEADS);
 	struct fmt_page *copy = (void *)image;

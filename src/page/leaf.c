@@ -586,7 +586,9 @@ static inline bool places_find(const struct leaf *l, uint32_t n, struct tail_pla
 		lanes rank_of_all = all_lanes((int32_t)rank);
 		lanes number = all_lanes((int32_t)i);
 
-		if (kind == FMT_SLOT_REMOVE || rank >= t->total + insert)
+		if (kind == FMT_SLOT_REMOVE)
+			return false;
+		if (rank >= t->total + insert)
 			return false;
 		for (unsigned int h = 0; h < 2; h++) {
 			at[h] -= (at[h] >= rank_of_all) & all_lanes(-insert);

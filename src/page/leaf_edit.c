@@ -40,7 +40,9 @@ static bool base_open(struct wset *w, struct wpage *wp, const struct leaf *l, st
 	const struct fmt_page *page = l->page;
 
 	assert(wp->off == l->off);
-	if (l->nslots || !page->n)
+	if (l->nslots)
+		return false;
+	if (!page->n)
 		return false;
 	if (!wset_editable(w, wp) || wp->npending) /* [I1] [R8] */
 		return false;
@@ -304,7 +306,9 @@ bool leaf_take_out(struct wset *w, struct wpage *wp, const struct leaf *l, uint3
 
 	if (!base_open(w, wp, l, &b))
 		return false;
-	if (!b.stride || b.n == 1)
+	if (!b.stride)
+		return false;
+	if (b.n == 1)
 		return false;
 	assert(rank < b.n);
 	uint32_t from = b.entries + rank * b.stride;

@@ -48,7 +48,9 @@ uint32_t leaf_costs(const struct order *o, const struct item *items, uint32_t n)
 {
 	const struct item *first = items;
 
-	if (!n || !uniform_suits(o, first))
+	if (!n)
+		return 0;
+	if (!uniform_suits(o, first))
 		return 0;
 	uint64_t lengths = lengths_of(first);
 
@@ -435,7 +437,9 @@ static bool overwrites(const struct leaf *l, const struct item *old, const struc
 
 	if (!item->val)
 		return false;
-	if (old->flags || item->flags)
+	if (old->flags)
+		return false;
+	if (item->flags)
 		return false;
 	if (old->vlen != item->vlen)
 		return false;

@@ -173,7 +173,9 @@ int order_cmp(const struct order *o, const uint8_t *key, uint32_t klen, const ui
 {
 	int c = order_key_cmp(o, key, klen, p->key, p->klen);
 
-	if (c || !o->dups)
+	if (c)
+		return c;
+	if (!o->dups)
 		return c;
 	if (p->edge != PROBE_AT) {
 		if (p->edge == PROBE_BEFORE)

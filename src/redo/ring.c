@@ -142,7 +142,9 @@ bool ring_read(const struct ring *ring, unsigned int index, struct ring_record *
 		return false;
 	if (n > RECORD_WORDS)
 		return false;
-	if (lag == 0 || lag > r[0])
+	if (lag == 0)
+		return false;
+	if (lag > r[0])
 		return false;
 	if (r[1] != record_hash(ring, r, n))
 		return false;

@@ -33,7 +33,9 @@ static bool entry_at(const uint8_t *p, uint32_t off, uint32_t low, uint32_t high
 	uint32_t klen;
 	uint32_t vlen;
 
-	if (off < low || off + FMT_ENTRY_SIZE > high)
+	if (off < low)
+		return false;
+	if (off + FMT_ENTRY_SIZE > high)
 		return false;
 	head = get16(p + off);
 	klen = head & FMT_KLEN_MASK;
@@ -124,9 +126,13 @@ static bool slot_entry(const struct salvage *s, const uint8_t *p, uint64_t word,
 
 	if (base)
 		low = head->end + FMT_TAIL_BEFORE;
-	if (kind < FMT_SLOT_INSERT || kind > FMT_SLOT_REMOVE)
+	if (kind < FMT_SLOT_INSERT)
 		return false;
-	if (end > s->page_size || end < FMT_TAIL_AFTER)
+	if (kind > FMT_SLOT_REMOVE)
+		return false;
+	if (end > s->page_size)
+		return false;
+	if (end < FMT_TAIL_AFTER)
 		return false;
 	if (!entry_at(p, off, low, end, e))
 		return false;

@@ -61,7 +61,9 @@ static bool hole_of(const struct salvage *s, size_t db, int level)
 
 		if (hole->db != db)
 			continue;
-		if (hole->level == SALVAGE_ANY_LEVEL || hole->level >= level)
+		if (hole->level == SALVAGE_ANY_LEVEL)
+			return true;
+		if (hole->level >= level)
 			return true;
 	}
 	return false;
@@ -370,7 +372,9 @@ static int by_place(const void *a, const void *b)
 	if (x->db != NOBODY) {
 		const enum check_order order = check_compare(x->flags, &x->first, &y->first);
 
-		if (order == CHECK_BEFORE || order == CHECK_AFTER)
+		if (order == CHECK_BEFORE)
+			return order;
+		if (order == CHECK_AFTER)
 			return order;
 	}
 	if (x->birth != y->birth)

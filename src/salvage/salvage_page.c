@@ -33,7 +33,9 @@ static bool header_sound(const struct fmt_page *head, uint32_t first, uint64_t g
 {
 	uint64_t behind = first + (uint64_t)head->n * sizeof(uint64_t) + gap;
 
-	if (head->heads != first || head->offs != behind)
+	if (head->heads != first)
+		return false;
+	if (head->offs != behind)
 		return false;
 	if (head->end > page_size)
 		return false;
@@ -47,7 +49,9 @@ static bool uniform_sound(const struct fmt_page *head, uint32_t page_size)
 	const uint32_t klen = head->heads & FMT_KLEN_MASK;
 	const uint64_t stride = round_up(klen + head->offs, 4);
 
-	if (head->n == 0 || klen == 0)
+	if (head->n == 0)
+		return false;
+	if (klen == 0)
 		return false;
 	if (head->heads & ~(FMT_UNIFORM | FMT_KLEN_MASK))
 		return false;
@@ -71,7 +75,9 @@ static bool inner_sound(const struct fmt_page *head, uint32_t page_size)
 {
 	const uint64_t kids = (head->n + UINT64_C(1)) * FMT_WORD;
 
-	if (head->level == 0 || head->level > SALVAGE_MAX_LEVEL)
+	if (head->level == 0)
+		return false;
+	if (head->level > SALVAGE_MAX_LEVEL)
 		return false;
 	return header_sound(head, FMT_INNER_HEADS, kids, page_size);
 }
@@ -349,7 +355,9 @@ static uint64_t bitmap_of(const struct salvage *s, uint64_t zone)
 		dir = s->super.dir[d];
 	else if (!s->super_sound && d == 0)
 		dir = first_dir(s);
-	if (!dir || !plain_page(s, dir))
+	if (!dir)
+		return 0;
+	if (!plain_page(s, dir))
 		return 0;
 	bitmap = get64(s->base + dir + zone % per_page * FMT_WORD);
 	assert(dir + s->page_size <= s->size);

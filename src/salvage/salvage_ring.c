@@ -53,7 +53,9 @@ static bool record_read(const struct salvage *s, uint64_t index, struct record *
 		return false;
 	if (!spilled && ranges > FMT_REC_MAX_RANGES)
 		return false;
-	if (back == 0 || back > r->txn)
+	if (back == 0)
+		return false;
+	if (back > r->txn)
 		return false;
 	hash = hash64(s->super.file_id, p, 8);
 	if (get64(p + 8) != hash64(hash, p + 16, (n - 2) * 8))
@@ -215,7 +217,9 @@ static struct record newest_record(const struct salvage *s, uint64_t clean)
 	for (uint64_t i = 0; i < FMT_RING_RECORDS; i++)
 		if (record_read(s, i, &r) && r.txn > newest.txn)
 			newest = r;
-	if (newest.txn <= clean || fresh_right(s, newest.txn % FMT_RING_RECORDS))
+	if (newest.txn <= clean)
+		return newest;
+	if (fresh_right(s, newest.txn % FMT_RING_RECORDS))
 		return newest;
 	before = newest.txn - 1;
 	if (record_read(s, before % FMT_RING_RECORDS, &newest) && newest.txn == before)

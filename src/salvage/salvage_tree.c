@@ -82,7 +82,9 @@ static void leaf_give(struct salvage *s, size_t db, uint64_t off, bool sound,
 static bool inner_head(const struct salvage *s, uint64_t off, struct fmt_page *head)
 {
 	memcpy(head, salvage_head(s, off), sizeof *head);
-	if (head->type != FMT_INNER || head->level == 0)
+	if (head->type != FMT_INNER)
+		return false;
+	if (head->level == 0)
 		return false;
 	if (head->offs < FMT_INNER_HEADS + 16u * head->n + FMT_WORD)
 		return false;
@@ -454,7 +456,9 @@ uint64_t salvage_main_find(struct salvage *s)
 		best_catalog = catalog;
 	}
 	free(all.desc);
-	if (possible < 2 || best_catalog)
+	if (possible < 2)
+		return best;
+	if (best_catalog)
 		return best;
 	s->named = true;
 	return 0;

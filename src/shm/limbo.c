@@ -56,7 +56,9 @@ void limbo_add(struct limbo *l, uint64_t txn, uint64_t off, uint64_t pages)
 /* The rule of [R3] is the caller's: upto is the lesser of what readers and recovery allow. */
 bool limbo_take(struct limbo *l, uint64_t upto, struct limbo_item *item)
 {
-	if (l->n == 0 || limbo_oldest(l) > upto)
+	if (l->n == 0)
+		return false;
+	if (limbo_oldest(l) > upto)
 		return false;
 	*item = *limbo_at(l, 0);
 	l->head = (l->head + 1) & (l->room - 1);

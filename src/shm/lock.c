@@ -492,7 +492,9 @@ int lock_snapshot_oldest(int fd, uint64_t *oldest)
 
 		if (fcntl(fd, F_OFD_GETLK, &fl) != 0)
 			return errno;
-		if (fl.l_type == F_UNLCK || fl.l_start < SNAPSHOTS)
+		if (fl.l_type == F_UNLCK)
+			return 0;
+		if (fl.l_start < SNAPSHOTS)
 			return 0;
 		len = *oldest = (uint64_t)(fl.l_start - SNAPSHOTS);
 	}
@@ -518,7 +520,9 @@ int lock_share(struct lock *lock)
 int lock_enter(struct lock *lock, bool *alone)
 {
 	*alone = lock->fd < 0;
-	if (lock->fd < 0 || lock->passive)
+	if (lock->fd < 0)
+		return 0;
+	if (lock->passive)
 		return 0;
 	const bool sooner = lock->wait_ms > 0 && lock->wait_ms < LOCK_LEAVE_MS;
 	struct err_saved before;

@@ -87,7 +87,9 @@ static int make_like(const char *name, const struct stat *store, bool rdonly, in
 			return 0;
 		close(*fd);
 		*fd = -1;
-		if (!given || lasting(rc))
+		if (!given)
+			return rc;
+		if (lasting(rc))
 			return rc;
 	}
 	*fd = open(name, LOCK_OPEN_FLAGS | O_RDWR | O_CREAT | O_EXCL, S_IRUSR | S_IWUSR);
@@ -151,7 +153,9 @@ static int lmdb_used(const struct lock *lock, int fd)
 
 	if (fcntl(fd, F_OFD_GETLK, &fl) != 0)
 		return err_sys(errno, "locking %s", lock->name);
-	if (fl.l_type == F_UNLCK || fl.l_pid == -1)
+	if (fl.l_type == F_UNLCK)
+		return 0;
+	if (fl.l_pid == -1)
 		return 0;
 	return err_set(DAXKV_BUSY, "process %d uses the lock file %s with LMDB", (int)fl.l_pid,
 	               lock->name);

@@ -44,7 +44,9 @@ static bool place_sound(uint64_t place, uint64_t file_bytes)
 	const uint64_t off = place_off(place);
 	uint64_t most;
 
-	if (place % PAGE >= PLACE_LOG_END || off >= file_bytes)
+	if (place % PAGE >= PLACE_LOG_END)
+		return false;
+	if (off >= file_bytes)
 		return false;
 	most = (file_bytes - off) / sizeof(struct limbo_item);
 	return place_room(place) <= most;
@@ -361,7 +363,9 @@ int share_inherit(int fd, uint64_t file_id, uint64_t newest, uint64_t most, stru
 		return 0;
 	if (!place_sound(s.limbo_place, (uint64_t)st.st_size))
 		return ENODATA;
-	if (n > place_room(s.limbo_place) || n > most)
+	if (n > place_room(s.limbo_place))
+		return ENODATA;
+	if (n > most)
 		return ENODATA;
 	item = malloc(n * sizeof *item + 1);
 	if (!item)

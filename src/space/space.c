@@ -330,7 +330,9 @@ static int find_memory(struct space *s, uint64_t pages, int why, uint64_t *off)
 {
 	struct err_saved text;
 
-	if (!space_no_room(why) || !space_memory_may(s, pages))
+	if (!space_no_room(why))
+		return why;
+	if (!space_memory_may(s, pages))
 		return why;
 	err_save(&text);
 	int rc = space_memory_take(s, off);

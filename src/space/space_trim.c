@@ -159,7 +159,9 @@ int space_trim(struct space *s, uint64_t floor, bool all, bool *cut)
 	zones = space_zones_for(s, new_end);
 	if (!all)
 		kept = tail_kept(s, new_end);
-	if (new_end >= s->end || new_end + kept > s->end)
+	if (new_end >= s->end)
+		return 0;
+	if (new_end + kept > s->end)
 		return 0;
 	for (size_t z = zones; z < s->nzones; z++) {
 		rc = zone_cut(s, z, zones);

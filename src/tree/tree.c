@@ -119,7 +119,9 @@ static uint32_t split(const struct tree *t, const struct item *items, uint32_t n
 		uint32_t cost = leaf_cost(t->order, items[i].klen, items[i].vlen);
 
 		if (left + cost > usable) {
-			if (cost > usable || parts == LEAF_PARTS - 1)
+			if (cost > usable)
+				return 0;
+			if (parts == LEAF_PARTS - 1)
 				return 0;
 			cut[parts++] = i;
 			left = 0;

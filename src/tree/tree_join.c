@@ -179,7 +179,9 @@ int tree_would_join(struct tree *t, const struct path *path, struct item *items,
 	bool left;
 
 	*join = false;
-	if (!sparse(t, path, total) || !tree_falls_below(leaf_usable(t->view->psize), total, less))
+	if (!sparse(t, path, total))
+		return 0;
+	if (!tree_falls_below(leaf_usable(t->view->psize), total, less))
 		return 0;
 	int rc = either(t, path, items, n, total, &left, &more, &at);
 
@@ -240,7 +242,9 @@ int tree_would_join_without(struct tree *t, const struct path *path, uint32_t le
 		rc = may_join(t, path, total, &may, join);
 	if (rc)
 		return rc;
-	if (!may || *join)
+	if (!may)
+		return 0;
+	if (*join)
 		return 0;
 	rc = tree_items_without(t, path, items, &n);
 	if (rc)

@@ -49,7 +49,9 @@ static void partition_take(struct partition_cut *c, const struct sep *sep)
  * k. Never in the walk that counts. */
 static bool begins_part(const struct partition_cut *c)
 {
-	if (!c->total || !c->kids)
+	if (!c->total)
+		return false;
+	if (!c->kids)
 		return false;
 	uint64_t before = (c->kids - 1) * c->parts / c->total;
 	uint64_t now = c->kids * c->parts / c->total;

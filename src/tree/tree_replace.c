@@ -484,7 +484,9 @@ static uint32_t changed_copy(const struct tree *t, const struct fmt_page *page, 
 			inner_set_kid(w->image, c->from, c->kid[0]);
 		return used;
 	}
-	if (c->count != 1 || c->m > 2)
+	if (c->count != 1)
+		return 0;
+	if (c->m > 2)
 		return 0;
 	if (c->m == 1)
 		return inner_copy(w->image, &edit, c->kid[0]);
