@@ -74,22 +74,34 @@ static void *sync_idle_run(void *arg)
 	return NULL;
 }
 
-/* Signals are for the program's threads. The C library counts the program's thread-local variables
+/* signals_of_others - all but those that an instruction raises. Signals are for the program's
+ * threads, but a medium that fails is a signal of the thread that reads it, and blocked it would
+ * end the process whatever handler the program has. */
+static void signals_of_others(sigset_t *set)
+{
+	sigfillset(set);
+	sigdelset(set, SIGBUS);
+	sigdelset(set, SIGSEGV);
+	sigdelset(set, SIGFPE);
+	sigdelset(set, SIGILL);
+}
+
+/* The C library counts the program's thread-local variables
  * among the least that a stack must have. */
 int sync_idle_start(struct sync_idle *s, sync_idle_fn *look, void *arg)
 {
 	assert(!s->look);
 	const long least = sysconf(_SC_THREAD_STACK_MIN);
 	pthread_attr_t attr;
-	sigset_t all, before;
+	sigset_t others, before;
 
 	s->look = look;
 	s->arg = arg;
 	s->ends = false;
-	sigfillset(&all);
+	signals_of_others(&others);
 	pthread_attr_init(&attr);
 	(void)pthread_attr_setstacksize(&attr, STACK + (least > 0 ? (size_t)least : 0));
-	(void)pthread_sigmask(SIG_SETMASK, &all, &before); /* fails on bad arguments only */
+	(void)pthread_sigmask(SIG_SETMASK, &others, &before); /* fails on bad arguments only */
 	int rc = pthread_create(&s->thread, &attr, sync_idle_run, s);
 
 	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
