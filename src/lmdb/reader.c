@@ -191,8 +191,8 @@ int reader_txn_new(MDB_env *env, MDB_txn **out)
 		return rc;
 	if (LIKELY(!__atomic_load_n(&r->used, __ATOMIC_ACQUIRE))) {
 		txn = &r->txn;
+		txn->home = r;
 		r->used = true;
-		txn->state = 0;
 		txn->serial = 0;
 		txn->opened = false;
 	} else {
@@ -204,7 +204,6 @@ int reader_txn_new(MDB_env *env, MDB_txn **out)
 	txn->env = env;
 	txn->forks = fork_count;
 	txn->rdonly = true;
-	txn->home = txn == &r->txn ? r : NULL;
 	txn->reader = r;
 	r->running = txn;
 	*out = txn;

@@ -276,9 +276,15 @@ static int find_after_growth(struct space *s, uint64_t pages, uint64_t *page, bo
 {
 	int rc;
 
-	if (!*why || (!s->limbo.n && !s->keeping) || s->checkpoint(s->arg))
+	if (!*why || (!s->limbo.n && !s->keeping))
 		return space_find_kept(s, pages, page, found);
-	rc = find_released(s, pages, page, found);
+	rc = s->checkpoint(s->arg);
+	if (rc && !space_no_room(rc))
+		return rc; /* a medium that failed is told, though a page may be had elsewhere */
+	if (!rc)
+		rc = find_released(s, pages, page, found);
+	else
+		rc = space_find_kept(s, pages, page, found);
 	if (rc)
 		return rc;
 	if (*found)

@@ -14,7 +14,20 @@ static unsigned int opens_fail; /* which of them fails; 0: none */
 static off_t disk;           /* bytes that a file can have; 0: any number */
 static unsigned int refused; /* times that a file found no more */
 
+static bool medium_fails;
+static unsigned int failures; /* flushes that failed */
+
 /* The engine's calls come here. */
+int fdatasync(int fd)
+{
+	if (medium_fails) {
+		failures++;
+		errno = EIO;
+		return -1;
+	}
+	return (int)syscall(SYS_fdatasync, fd);
+}
+
 int fallocate(int fd, int mode, off_t off, off_t n)
 {
 	if (disk && off + n > disk) {
@@ -74,15 +87,14 @@ static int backwards(const struct daxkv_val *a, const struct daxkv_val *b, void 
 
 /* full_backwards - a store without room, of a database with an order of the program's. Returns how
  * many entries it has. */
-static uint64_t full_backwards(struct daxkv_store **store, daxkv_db *db)
+static uint64_t full_backwards(enum daxkv_pmem pmem, struct daxkv_store **store, daxkv_db *db)
 {
 	struct daxkv_txn *txn;
 	uint64_t n = 0;
 
 	unlink(scratch_path("full"));
-	*store = store_open("full", (struct daxkv_options){.flags = DAXKV_CREATE,
-	                                                   .pmem = DAXKV_PMEM_FORCE,
-	                                                   .max_size = 1 << 20});
+	*store = store_open("full", (struct daxkv_options){
+	                                .flags = DAXKV_CREATE, .pmem = pmem, .max_size = 1 << 20});
 	txn = begin(*store);
 	*db = db_of(txn, "backwards", DAXKV_OWN_COMPARE);
 	OK(daxkv_db_set_compare(txn, *db, backwards, NULL));
@@ -102,6 +114,37 @@ static uint64_t full_backwards(struct daxkv_store **store, daxkv_db *db)
 	return n;
 }
 
+/* A removal that has to wait for the medium says that this failed: a page in memory would do for
+ * it, but the transaction can no longer be committed. */
+static void a_failed_flush_is_told_at_once(void **state)
+{
+	struct daxkv_store *store;
+	daxkv_db db;
+	const uint64_t n = full_backwards(DAXKV_PMEM_FILE, &store, &db);
+	struct daxkv_txn *txn;
+	uint64_t i = 0;
+	int rc = 0;
+	(void)state;
+
+	while (
+	    !store->space.limbo.n) { /* what waits for a checkpoint makes the removal ask for one */
+		txn = begin(store);
+		for (unsigned int k = 0; k < 40 && i < n; k++, i++)
+			OK(del_n(txn, db, i * 7919 % 100003));
+		OK(daxkv_txn_commit(txn));
+	}
+	txn = begin(store);
+	medium_fails = true;
+	failures = 0;
+	for (; i < n && !failures; i++)
+		rc = del_n(txn, db, i * 7919 % 100003);
+	assert_true(failures > 0);
+	assert_int_equal(rc, DAXKV_PANIC);
+	daxkv_txn_abort(txn);
+	medium_fails = false;
+	(void)daxkv_close(store);
+}
+
 /* In a store without room, in an order that the program alone knows. In the middle a child is
  * forked: it leaves by exit, or opens the store again and sees what was committed. */
 static void a_fork_with_pages_in_memory(void **state)
@@ -110,7 +153,7 @@ static void a_fork_with_pages_in_memory(void **state)
 	for (int reads = 0; reads < 2; reads++) {
 		struct daxkv_store *store;
 		daxkv_db db;
-		const uint64_t n = full_backwards(&store, &db);
+		const uint64_t n = full_backwards(DAXKV_PMEM_FORCE, &store, &db);
 		struct daxkv_txn *txn = begin(store);
 		uint64_t i = 0;
 		int status;
@@ -322,6 +365,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_large_value_that_looks_like_a_page),
+	    cmocka_unit_test(a_failed_flush_is_told_at_once),
 	    cmocka_unit_test(a_fork_with_pages_in_memory),
 	    cmocka_unit_test(levels_and_a_drop),
 	    cmocka_unit_test(no_memory_for_pages),
