@@ -266,8 +266,10 @@ int err_of(int rc);
 
 /* ---- fork.c ---------------------------------------------------------------------------------- */
 
-extern unsigned int
-    fork_count; /* forks among this process's ancestors since an environment was open */
+/* fork_count - forks among this process's ancestors since an environment was open. Told to be
+ * hidden once more: of an extern variable a compiler does not infer that from -fvisibility, and
+ * then reads its address first. */
+extern __attribute__((visibility("hidden"))) unsigned int fork_count;
 
 /* env_is_copy - whether this process is a forked child of the one that opened the environment, and
  * has not used it yet. txn_is_copy - whether the transaction was begun by a parent process. */

@@ -114,11 +114,11 @@ static int mdb_begin_write(MDB_env *env, unsigned int flags, MDB_txn **ret)
 	int rc =
 	    daxkv_txn_begin(env->store, NULL, flags & MDB_NOSYNC ? DAXKV_TXN_LAZY : 0u, &inner);
 
-	if (rc == DAXKV_BUSY)
-		return EDEADLK; /* this thread's own write transaction is running, and would be
-		                   waited for */
-	if (rc)
+	if (UNLIKELY(rc)) {
+		if (rc == DAXKV_BUSY) /* this thread's own write transaction would be waited for */
+			return EDEADLK;
 		return err_of(rc);
+	}
 	if (UNLIKELY(longer(env))) {
 		daxkv_txn_abort(inner);
 		return MDB_MAP_RESIZED;
