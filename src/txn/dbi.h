@@ -188,7 +188,7 @@ static inline struct dbstate *dbi_state_here(const struct daxkv_txn *txn, daxkv_
 	/* What another thread that shares a read transaction made is seen whole, or not at all. */
 	if (UNLIKELY(i >= load_acquire(&txn->ndb)))
 		return NULL;
-	struct dbstate *s = txn->db[i];
+	struct dbstate *s = dbi_state_entry(txn, i);
 
 	if (LIKELY(s && load_acquire(&s->generation) == txn->generation && s->handle == db &&
 	           load_relaxed(&s->entry->number) == db &&

@@ -266,7 +266,7 @@ int dbi_state_find_any(struct daxkv_txn *txn, daxkv_db db, struct dbstate **stat
 		pthread_mutex_unlock(&txn->sharing);
 	if (rc)
 		return rc;
-	*state = txn->db[i];
+	*state = dbi_state_entry(txn, i);
 	return 0;
 }
 

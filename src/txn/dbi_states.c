@@ -105,10 +105,12 @@ static int state_room(struct daxkv_txn *txn, uint32_t i)
 		txn->room = room;
 	}
 	if (!txn->db[i]) {
-		txn->db[i] = calloc(1, sizeof *txn->db[i]);
-		if (!txn->db[i])
+		struct dbstate *s = calloc(1, sizeof *s);
+
+		if (!s)
 			return err_set(ENOMEM, "no memory for a database of a transaction");
-		txn->db[i]->links.at = i;
+		s->links.at = i;
+		store_release(&txn->db[i], s);
 	}
 	if (i >= txn->ndb)
 		store_release(&txn->ndb, i + 1);

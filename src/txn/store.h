@@ -213,10 +213,19 @@ struct daxkv_txn {
 	bool user_version_set; /* when this is set */
 };
 
+/* dbi_state_entry - the state at entry i < ndb; NULL: there is none yet. Threads that share a read
+ * transaction make states, and room for more, while others look: what is seen is seen whole. */
+static inline struct dbstate *dbi_state_entry(const struct daxkv_txn *txn, uint32_t i)
+{
+	struct dbstate *const *db = load_acquire(&txn->db);
+
+	return load_acquire(&db[i]);
+}
+
 /* dbi_state_known - the state of a database that the transaction has looked at. */
 static inline struct dbstate *dbi_state_known(const struct daxkv_txn *txn, daxkv_db db)
 {
-	return txn->db[db & txn->store->dbis.mask];
+	return dbi_state_entry(txn, db & txn->store->dbis.mask);
 }
 
 /* store_lazy - whether there are commits that are not synced. Any thread. */
