@@ -280,7 +280,7 @@ WRAP_64 := mmap open fcntl fallocate posix_fallocate ftruncate pwrite pread stat
 CRASH_WRAP := pm_init fsync map_grow map_grow_later map_shrink map_open_file map_attach \
 	map_detach map_close ring_write ring_write_spilled limbo_take wset_retire \
 	commit_checkpoint desc_says desc_new wset_retire_extent tree_join tree_tally_flush \
-	space_trim map_memory commit_memory_out
+	space_trim space_zone_compact map_memory commit_memory_out
 CRASH_LINK := $(call wrap,$(CRASH_WRAP))
 $(BUILD)/tests/crash: $(call objects,$(CRASH_SRC)) $(BUILD)/tests/lib.a $(BUILD)/tests/engine.a
 	$(call quiet,LINK)$(LINK) $(CRASH_LINK) -o $@ $^ -ldl

@@ -4,7 +4,7 @@
  *
  *   a pass: all databases, one after the other, in write transactions of some pages each
  *     boundary: where the file would end if what is in use lay together; what reaches behind it
- *               moves to the first free places
+ *               moves to the first free places, and bitmaps that lie there do, as the last ones
  *   then the end is cut off:
  *     a commit with a smaller size -> checkpoint -> ftruncate, when nobody looks behind that size
  *
@@ -48,6 +48,8 @@ struct compaction { /* where the next call goes on; the writer's lock protects i
 	/* how far the walk has come in the tree of the database below */
 	struct tree_place place;
 	bool tallies; /* in that of its tallies, which comes behind it */
+	bool zones;   /* behind all databases: among the bitmaps */
+	size_t zone;  /* the next one of these */
 	/* the last commit of a smaller size, and that size; 0: there was none */
 	uint64_t cut_txn;
 	uint64_t cut_end;
@@ -115,7 +117,7 @@ static int database_next(struct daxkv_txn *txn, struct compaction *c)
 	c->place = (struct tree_place){0};
 	c->tallies = false;
 	if (rc == DAXKV_NOT_FOUND) {
-		c->running = false;
+		c->zones = true;
 		return 0;
 	}
 	if (rc)
@@ -131,12 +133,10 @@ static int database_next(struct daxkv_txn *txn, struct compaction *c)
 static int desc_moves(struct daxkv_txn *txn, struct dbstate *s, const struct compaction *c,
                       uint64_t *pages)
 {
-	const uint32_t psize = txn->store->page_size;
-
 	*pages = 0;
-	if (!s->desc || s->desc < c->boundary)
+	if (!s->desc)
 		return 0;
-	int rc = space_before(&txn->store->space, 1, s->desc / psize, &s->desc_moves);
+	int rc = space_behind(&txn->store->space, s->desc, 1, c->boundary, &s->desc_moves);
 
 	if (rc)
 		return rc;
@@ -205,6 +205,17 @@ static int database_step(struct run *r, struct daxkv_txn *txn, struct compaction
 	return database_next(txn, c);
 }
 
+/* zone_step - the next zone's own pages; behind the last zone the pass is over. *pages: how many
+ * were moved. */
+static int zone_step(struct space *s, struct compaction *c, uint64_t *pages)
+{
+	*pages = 0;
+	c->running = c->zone < s->nzones;
+	if (!c->running)
+		return 0;
+	return space_zone_compact(s, c->zone++, c->boundary, pages);
+}
+
 /* steps_run - so many pages' steps, in txn. It ends txn in any case: by a commit, or after an error
  * by an abort. The pages that move are taken as by a removal, reserve included, and the file must
  * not grow for them: both are set back at the end. FULL when no free page is left. */
@@ -230,7 +241,10 @@ static int steps_run(struct run *r, struct daxkv_txn *txn, struct compaction *c,
 	     !rc && c->running && *moved < most && looks; looks--) {
 		uint64_t pages;
 
-		rc = database_step(r, txn, c, &pages);
+		if (c->zones)
+			rc = zone_step(space, c, &pages);
+		else
+			rc = database_step(r, txn, c, &pages);
 		*moved += pages;
 	}
 	(void)space_claim(space, before);

@@ -118,8 +118,8 @@ struct space {
 	struct limbo limbo; /* extents that commits gave up and somebody may need */
 	/* a lazy interval, see space_lazy.c: what the file's superblock reaches stays as it is */
 	bool keeping;
-	/* the running commit put bitmap pages elsewhere: not undone, but forgotten by space_reset
-	 */
+	/* the running transaction put bitmap or directory pages elsewhere: not undone, but
+	 * forgotten by space_reset */
 	bool moved;
 	const struct fmt_super *shadow; /* of the newest commit then; NULL: the file's */
 	/* reader entries looked at in the last try to release, and pages taken since */
@@ -167,9 +167,10 @@ static inline enum space_claim space_claim_commit(struct space *space)
 	return space_claim(space, space->puts ? SPACE_HALF : SPACE_MOVE);
 }
 
-/* space_before - whether so many pages in a row are free before that page. space_in_use - pages
- * that cannot be taken now. Both load zones. CORRUPT, ENOMEM. */
-int space_before(struct space *space, uint64_t pages, uint64_t page, bool *are);
+/* space_behind - whether so many pages at off reach behind the boundary, and as many in a row are
+ * free before them: without such a place a move gains nothing. off and boundary: bytes.
+ * space_in_use - pages that cannot be taken now. Both load zones. CORRUPT, ENOMEM. */
+int space_behind(struct space *space, uint64_t off, uint64_t pages, uint64_t boundary, bool *is);
 int space_in_use(struct space *space, uint64_t *pages);
 
 /* space_reserve_of - the reserve of a file of so many pages. */
@@ -256,6 +257,12 @@ void space_keep_end(struct space *space);
  * those of space_take. */
 int space_keep_words(struct space *space);
 
+/* space_zone_compact - the bitmap page of zone z, and with the first zone of a directory page that
+ * one too, give way to copies before them when they lie behind the boundary, in bytes, and not
+ * before the zone. *pages: how many did. The commit of the running transaction needs a fence before
+ * its record then. Errors: those of space_take and space_give. */
+int space_zone_compact(struct space *space, size_t z, uint64_t boundary, uint64_t *pages);
+
 /* space_each_kept - show every extent that the file's superblock reaches, and the newest commit,
  * whose superblock is shadow, does not. Errors: CORRUPT, what show returns. */
 int space_each_kept(struct space *space, const struct fmt_super *shadow,
@@ -296,7 +303,7 @@ int space_count(const struct map *map, const struct fmt_super *super, uint32_t p
  * several commits. The limbo must be empty. */
 int space_trim(struct space *space, uint64_t floor, bool all, bool *cut);
 
-/* space_last - where the last page in use lies, zones' own pages left out. CORRUPT, ENOMEM.
+/* space_last - where the last page lies that the file's end must be behind. CORRUPT, ENOMEM.
  * space_end_set - the file's usable bytes are these again. */
 int space_last(struct space *space, uint64_t *off);
 void space_end_set(struct space *space, uint64_t end);

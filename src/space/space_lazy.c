@@ -93,71 +93,31 @@ bool space_op_kept(const struct space *s, const struct space_op *op)
 	return space_kept(s, op->off);
 }
 
-/* page_move - a page of this floor's own, which the file's superblock reaches, gives way to a
- * copy. */
-static int page_move(struct space *s, uint64_t old, uint64_t *off)
+/* bitmap_keep - the bitmap of zone z, which the commit changes, goes elsewhere if it must not
+ * change. */
+static int bitmap_keep(struct space *s, size_t z)
 {
-	int rc = space_take(s, 1, off);
+	const uint64_t off = s->zone[z].bitmap_off;
+	int rc = space_load_zone(s, (size_t)(off / s->psize / s->zone_pages));
 
 	if (rc)
 		return rc;
-	rc = space_give(s, old, 1);
-	if (rc)
-		return rc;
-	/* not flushed: a lazy interval is in the page cache, and a fence finds it there */
-	pm_write(&s->map->pm, s->map->base + *off, map_at(s->map, old), s->psize);
-	s->moved = true;
-	return 0;
-}
-
-/* grown_set - the next commit makes the word at off so. */
-static int grown_set(struct space *s, uint64_t off, uint64_t value)
-{
-	for (size_t i = 0; i < s->grown.n; i++)
-		if (s->grown.w[i].off == off) {
-			s->grown.w[i].value = value;
-			return 0;
-		}
-	return words_add(&s->grown, off, value);
-}
-
-/* bitmap_move - the bitmap of zone z, when the commit changes it and it must not change. */
-static int bitmap_move(struct space *s, size_t z)
-{
-	const uint64_t per_dir = s->psize / FMT_WORD;
-	struct zone *zone = &s->zone[z];
-	uint64_t off;
-	int rc = space_load_zone(s, (size_t)(zone->bitmap_off / s->psize / s->zone_pages));
-
-	if (rc)
-		return rc;
-	if (!space_kept(s, zone->bitmap_off))
+	if (!space_kept(s, off))
 		return 0;
-	rc = page_move(s, zone->bitmap_off, &off);
-	if (rc)
-		return rc;
-	s->zone[z].bitmap_off = off;
-	return grown_set(s, space_dir_page(s, z) + z % per_dir * FMT_WORD, off);
+	return space_bitmap_move(s, z);
 }
 
-/* dir_move - the same for a directory page, of which a word is to change. */
-static int dir_move(struct space *s, size_t d)
+/* dir_keep - the same for a directory page, of which a word is to change. */
+static int dir_keep(struct space *s, size_t d)
 {
-	const uint64_t old = space_dir_page(s, d * (s->psize / FMT_WORD));
-	uint64_t off;
-	int rc = space_load_zone(s, (size_t)(old / s->psize / s->zone_pages));
+	const uint64_t off = space_dir_page(s, d * (s->psize / FMT_WORD));
+	int rc = space_load_zone(s, (size_t)(off / s->psize / s->zone_pages));
 
 	if (rc)
 		return rc;
-	if (!space_kept(s, old))
+	if (!space_kept(s, off))
 		return 0;
-	rc = page_move(s, old, &off);
-	if (rc)
-		return rc;
-	for (size_t i = 0; i < s->grown.n; i++)
-		if (s->grown.w[i].off - old < s->psize)
-			s->grown.w[i].off += off - old;
-	return grown_set(s, offsetof(struct fmt_super, dir) + d * FMT_WORD, off);
+	return space_dir_move(s, d);
 }
 
 /* grown_dir - the directory page that a word of growth lies in, by its number; SIZE_MAX: it is the
@@ -172,8 +132,8 @@ static size_t grown_dir(const struct space *s, uint64_t off)
 	return SIZE_MAX;
 }
 
-/* dirty_moves - the bitmap of a dirty word that will differ. */
-static int dirty_moves(struct space *s, uint64_t dirty)
+/* dirty_keep - the bitmap of a dirty word that will differ. */
+static int dirty_keep(struct space *s, uint64_t dirty)
 {
 	const uint64_t word = dirty % space_zone_words(s);
 	const size_t z = (size_t)(dirty / space_zone_words(s));
@@ -181,7 +141,7 @@ static int dirty_moves(struct space *s, uint64_t dirty)
 
 	if (load_word(space_word_at(s, zone->bitmap_off) + word) == zone->disk[word])
 		return 0;
-	return bitmap_move(s, z);
+	return bitmap_keep(s, z);
 }
 
 /* A page that moves makes more words change, some of which were looked at: until none moves. */
@@ -193,12 +153,12 @@ int space_keep_words(struct space *s)
 	do {
 		moved = s->nops;
 		for (size_t i = 0; i < s->ndirty && !rc && s->keeping; i++)
-			rc = dirty_moves(s, s->dirty_word[i]);
+			rc = dirty_keep(s, s->dirty_word[i]);
 		for (size_t i = 0; i < s->grown.n && !rc && s->keeping; i++) {
 			const size_t d = grown_dir(s, s->grown.w[i].off);
 
 			if (d != SIZE_MAX)
-				rc = dir_move(s, d);
+				rc = dir_keep(s, d);
 		}
 	} while (!rc && s->nops != moved);
 	return rc;

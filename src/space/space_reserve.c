@@ -101,17 +101,21 @@ int space_in_use(struct space *s, uint64_t *pages)
 	return rc;
 }
 
-int space_before(struct space *s, uint64_t pages, uint64_t page, bool *are)
+int space_behind(struct space *s, uint64_t off, uint64_t pages, uint64_t boundary, bool *is)
 {
 	uint64_t first = 0;
-	int rc = space_find(s, pages, &first, are);
+	int rc;
 
+	*is = off + pages * s->psize > boundary;
+	if (!*is)
+		return 0;
+	rc = space_find(s, pages, &first, is);
 	if (rc)
 		return rc;
-	if (!*are)
+	if (!*is)
 		return 0;
 	space_found_free(s, first);
-	*are = first + pages <= page;
+	*is = (first + pages) * s->psize <= off;
 	return 0;
 }
 

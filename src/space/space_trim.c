@@ -13,60 +13,100 @@
 /* cut off by one commit: each takes a directory word, and their bitmaps a few */
 #define TRIM_ZONES 20u
 
-/* is_meta_from - whether the page is a bitmap page of a zone at or after z, or a directory page of
- * such zones only. */
-static bool is_meta_from(const struct space *s, uint64_t off, size_t z)
+/* bitmap_at - where the bitmap page of zone z lies. A zone that is not loaded has it where the file
+ * says. CORRUPT. */
+static int bitmap_at(const struct space *s, size_t z, uint64_t *off)
 {
-	uint64_t per_dir = s->psize / FMT_WORD;
+	const uint64_t per_dir = s->psize / FMT_WORD;
+	const uint64_t dir = space_dir_page(s, z);
+	int rc = space_dir_check(dir, s->psize, s->end, z);
 
-	for (size_t i = z; i < s->nzones; i++)
-		if (s->zone[i].bitmap_off == off)
-			return true;
-	for (uint64_t d = space_dirs_for(s->psize, z); d * per_dir < s->nzones; d++)
-		if (space_dir_page(s, (size_t)(d * per_dir)) == off)
-			return true;
-	return false;
+	if (rc)
+		return rc;
+	*off = s->zone[z].bitmap_off;
+	if (s->zone[z].disk)
+		return 0;
+	*off = load_word(space_word_at(s, dir + z % per_dir * FMT_WORD));
+	return space_bitmap_check(dir, *off, s->psize, s->end, z);
 }
 
-/* zone_needed - the last page of zone z, which is loaded, that holds anything but bitmaps and
- * directory pages of zones from z + 1 on. Zone z's own go when it is cut off, which zone 0 is
- * never. False when there is none. */
-static bool zone_needed(const struct space *s, size_t z, uint64_t *page)
+/* is_own - whether the page is a bitmap page, or a directory page, of any zone. Where nothing has
+ * moved, it is of the zone that it lies in or of the next one: so these are asked first. CORRUPT.
+ */
+static int is_own(const struct space *s, uint64_t page, bool *is)
 {
-	size_t goes = 1;
+	const uint64_t per_dir = s->psize / FMT_WORD;
+	const uint64_t first = page / s->zone_pages;
+	int rc = 0;
 
-	if (z > 0)
-		goes = z;
+	*is = false;
+	for (size_t i = 0; i < s->nzones && !*is && !rc; i++) {
+		const size_t z = (size_t)((first + i) % s->nzones);
+		uint64_t off = 0;
 
+		rc = bitmap_at(s, z, &off);
+		*is = off == page * s->psize;
+		if (z % per_dir == 0)
+			*is |= space_dir_page(s, z) == page * s->psize;
+	}
+	return rc;
+}
+
+/* zone_content - the last page of zone z, which is loaded, that is in use and no zone's own; 0:
+ * there is none. CORRUPT. */
+static int zone_content(const struct space *s, size_t z, uint64_t *page)
+{
 	for (uint64_t w = space_zone_words(s); w-- > 0;) {
 		uint64_t bits = s->zone[z].busy[w];
 
 		while (bits) {
 			uint64_t top = 63 - (uint64_t)__builtin_clzll(bits);
+			bool own;
 
 			*page = z * s->zone_pages + w * SPACE_WORD_BITS + top;
-			if (!is_meta_from(s, *page * s->psize, goes))
-				return true;
+			int rc = is_own(s, *page, &own);
+
+			if (rc || !own)
+				return rc;
 			bits &= ~((uint64_t)1 << top);
 		}
 	}
-	return false;
+	*page = 0;
+	return 0;
 }
 
-/* last_needed - the last page that holds anything but the bitmaps of zones behind it. Loads the
- * zones from there on: a store that is full to its end costs one. */
-static int last_needed(struct space *s, uint64_t *page)
+/* own_last - the last page that zones before end have of their own, when it lies behind *page.
+ * CORRUPT. */
+static int own_last(const struct space *s, uint64_t end, uint64_t *page)
 {
-	*page = 0;
-	for (size_t z = s->nzones; z-- > 0;) {
-		int rc = space_load_zone(s, z);
+	const uint64_t per_dir = s->psize / FMT_WORD;
+
+	for (size_t z = 0; z < s->nzones && z < space_zones_for(s, end); z++) {
+		uint64_t off = 0;
+		int rc = bitmap_at(s, z, &off);
 
 		if (rc)
 			return rc;
-		if (zone_needed(s, z, page))
-			return 0;
+		*page = max_u64(*page, off / s->psize);
+		if (z % per_dir == 0)
+			*page = max_u64(*page, space_dir_page(s, z) / s->psize);
 	}
 	return 0;
+}
+
+/* content_last - the last page in use that is no zone's own; 0: there is none. Loads the zones from
+ * there on: a store that is full to its end costs one. CORRUPT, ENOMEM. */
+static int content_last(struct space *s, uint64_t *page)
+{
+	int rc = 0;
+
+	*page = 0;
+	for (size_t z = s->nzones; z-- > 0 && !*page && !rc;) {
+		rc = space_load_zone(s, z);
+		if (!rc)
+			rc = zone_content(s, z, page);
+	}
+	return rc;
 }
 
 /* dir_word - the next commit makes the directory word at off 0. Growth that no commit has carried
@@ -108,6 +148,23 @@ static uint64_t end_wanted(const struct space *s, uint64_t last, uint64_t floor)
 	return min_u64(end, s->end);
 }
 
+/* end_find - the last page that must stay, and where the file may end: the zones that are there
+ * then have all of their own pages, wherever these lie. CORRUPT, ENOMEM. */
+static int end_find(struct space *s, uint64_t floor, uint64_t *last, uint64_t *end)
+{
+	uint64_t before;
+	int rc = content_last(s, last);
+
+	while (!rc) {
+		before = *last;
+		*end = end_wanted(s, before, floor);
+		rc = own_last(s, *end, last);
+		if (*last == before)
+			break;
+	}
+	return rc;
+}
+
 /* tail_kept - free space that is not worth a cut: else a small store that grows a little at each
  * use is cut and grown each time. */
 static uint64_t tail_kept(const struct space *s, uint64_t end)
@@ -145,17 +202,16 @@ static int zone_cut(struct space *s, size_t z, size_t zones)
 int space_trim(struct space *s, uint64_t floor, bool all, bool *cut)
 {
 	uint64_t last;
-	uint64_t new_end;
+	uint64_t new_end = 0;
 	uint64_t kept = 0;
 	size_t zones;
-	int rc = last_needed(s, &last);
+	int rc = end_find(s, floor, &last, &new_end);
 
 	*cut = false;
 	if (rc)
 		return rc;
 	assert(s->limbo.n == 0);
 	assert(s->nops == 0);
-	new_end = end_wanted(s, last, floor);
 	zones = space_zones_for(s, new_end);
 	if (!all)
 		kept = tail_kept(s, new_end);
@@ -185,7 +241,8 @@ void space_end_set(struct space *s, uint64_t end)
 
 int space_last(struct space *s, uint64_t *off)
 {
-	int rc = last_needed(s, off);
+	uint64_t end;
+	int rc = end_find(s, 0, off, &end);
 
 	*off *= s->psize;
 	return rc;

@@ -2,8 +2,8 @@
 /*
  * space_zones.h - what the files of the space floor share: space.c (take and give), space_grow.c
  * (a longer file), space_zones.c (the bitmaps in memory), space_find.c (searches), space_trim.c
- * (the file's end), space_reserve.c (what puts
- * leave), space_memory.c (pages in memory).
+ * (the file's end), space_reserve.c (what puts leave), space_memory.c (pages in memory),
+ * space_lazy.c (a lazy interval), space_move.c (other places for bitmaps).
  */
 #ifndef DAXKV_SPACE_ZONES_H
 #define DAXKV_SPACE_ZONES_H
@@ -101,6 +101,13 @@ int space_find_kept(struct space *s, uint64_t pages, uint64_t *page, bool *found
 
 /* space_zone_keep - find the bitmap of zone z, which is loaded, as the file's superblock has it. */
 int space_zone_keep(struct space *s, size_t z);
+
+/* space_bitmap_move - the bitmap page of zone z, which is loaded, gets another place.
+ * space_dir_move
+ * - likewise directory page d. The running commit changes the page there, and stores the word that
+ * names it. Errors: those of space_take and space_give. */
+int space_bitmap_move(struct space *s, size_t z);
+int space_dir_move(struct space *s, size_t d);
 
 /* space_kept - whether the page at off, whose zone is loaded, is part of the state that the file's
  * superblock reaches: always false without a lazy interval. */

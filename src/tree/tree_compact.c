@@ -112,16 +112,10 @@ static void passed(struct tree_place *place, uint32_t leaves)
 	place->kid[place->height > 1 ? 1 : 0] += leaves;
 }
 
-/* behind - whether pages reach behind the boundary, and a place for them lies before theirs. off:
- * bytes. Without such a place a move gains nothing. CORRUPT, ENOMEM. */
+/* behind - space_behind. */
 static int behind(const struct tree *t, uint64_t off, uint64_t pages, uint64_t boundary, bool *is)
 {
-	const uint64_t psize = t->view->psize;
-
-	*is = off + pages * psize > boundary;
-	if (!*is)
-		return 0;
-	return space_before(t->view->w->space, pages, off / psize, is);
+	return space_behind(t->view->w->space, off, pages, boundary, is);
 }
 
 /* way_moves - the uppermost page of the way that is to move, if there is one. The path is of no use

@@ -17,7 +17,8 @@
  * Which of three records a transaction gets:
  *
  *   small     its words and its fresh ranges fit a record: one fence
- *   fenced    its words do, but its fresh bytes are too many to be named: a fence before the record
+ *   fenced    its words do, but its fresh bytes are too many to be named, or bitmaps that moved are
+ *             among them: a fence before the record
  *   spilled   its words do not: they go to pages of their own, which the record names; a fence
  *             before the record
  *
@@ -251,7 +252,7 @@ static int record_small(struct daxkv_store *store, const struct words *words, st
 }
 
 /* record_fenced - steps 2 to 4 of a transaction whose words fit a record but whose fresh bytes are
- * too many to be named. */
+ * too many to be named, or bitmaps that moved, which are never named. */
 static int record_fenced(struct daxkv_store *store, const struct words *words)
 {
 	assert(ring_fits(0, words->n));
@@ -331,8 +332,6 @@ static int changes_run(struct daxkv_txn *txn)
 			return rc;
 		if (done)
 			return 0;
-		/* bitmaps that moved are not named by the record */
-		ranges.too_many |= store->space.moved;
 	}
 	rc = space_words(&store->space, words);
 	if (rc)
@@ -344,7 +343,7 @@ static int changes_run(struct daxkv_txn *txn)
 	if (UNLIKELY(!ring_fits(0, words->n))) {
 		words->n = own;
 		rc = record_spilled(store, words);
-	} else if (names_fit(&ranges, words)) {
+	} else if (LIKELY(!store->space.moved) && names_fit(&ranges, words)) {
 		rc = record_small(store, words, &ranges);
 	} else {
 		rc = record_fenced(store, words);

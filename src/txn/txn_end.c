@@ -43,6 +43,9 @@ static inline void undo_outermost(struct daxkv_txn *txn)
 	if (UNLIKELY(txn->store->wset.first))
 		(void)commit_lazy_end(txn->store, false);
 	(void)commit_empty(txn->store); /* a panic, which the next transaction hears of */
+	/* pages of the bitmaps lie elsewhere, in this process's memory alone [I16] */
+	if (UNLIKELY(txn->store->space.moved))
+		txn->store->known = UINT64_MAX;
 }
 
 /* The handle goes back before the lock: the next writer takes it. */
@@ -103,14 +106,6 @@ static void states_keep(struct daxkv_txn *txn)
 	txn->valid_at = load_relaxed(&txn->store->share->published);
 }
 
-/* run_failed - pages of the bitmaps may lie elsewhere now, in this process's memory alone [I16]. */
-static __attribute__((noinline)) void run_failed(struct daxkv_txn *txn)
-{
-	if (txn->store->space.moved)
-		txn->store->known = UINT64_MAX;
-	undo_outermost(txn);
-}
-
 /* lazy_end - the end of a commit that was lazy, or has found lazy ones. */
 static __attribute__((noinline)) int lazy_end(struct daxkv_store *store)
 {
@@ -132,7 +127,7 @@ static inline __attribute__((always_inline)) int run(struct daxkv_txn *txn)
 		commit_flush_words(txn->store);
 	rc = commit_run(txn);
 	if (UNLIKELY(rc)) {
-		run_failed(txn);
+		undo_outermost(txn);
 		return rc;
 	}
 	if (UNLIKELY(txn->store->wset.first))

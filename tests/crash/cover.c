@@ -4,6 +4,7 @@
 
 #include "cover_tree.h"
 #include "members.h"
+#include "zones.h"
 
 #include <stdio.h>
 
@@ -176,6 +177,8 @@ void cover_print(void)
 	cover_show("compacted", cover.compacts);
 	cover_show("pages moved by it", cover.moved);
 	cover_show("files cut by it", cover.compact_cuts);
+	cover_show("bitmaps moved by it", zone_counts.moved);
+	cover_show("bitmaps put elsewhere", zone_counts.put_elsewhere);
 	cover_show("snapshots", cover.readers);
 	cover_show("groups", member_counts.groups);
 	cover_show("opened to copy leaves", member_counts.copies);
