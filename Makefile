@@ -93,13 +93,15 @@ BENCH := $(if $(BENCH_SRC),$(BUILD)/bench)
 AWKWARD := $(if $(LMDB_SRC),$(BUILD)/bench-awkward)
 PTY := $(BUILD)/tests/pty
 LAZY := $(BUILD)/tests/lazy
+WRITER := $(BUILD)/tests/writer
 FORGET := $(if $(LMDB_SRC),$(BUILD)/tests/cluster/forget.so)
 PROGRAMS := $(LIBS) $(LMDB) $(KV) $(EXAMPLES) $(UNIT) $(MODEL) $(FAULT) $(STORM) $(FLIP) $(FUZZ) \
-	$(SHARE) $(CRASH) $(ABI) $(FORGET) $(AWKWARD) $(PTY) $(LAZY)
+	$(SHARE) $(CRASH) $(ABI) $(FORGET) $(AWKWARD) $(PTY) $(LAZY) $(WRITER)
 ALL_OBJ := $(call objects,$(ENGINE_SRC) $(CLI_SRC) $(LMDB_SRC) $(ABI_SRC) \
 	$(wildcard src/lmdb/tools/*.c) $(TESTLIB_SRC) $(UNIT_SRC) $(MODEL_SRC) $(FAULT_SRC) \
 	$(STORM_SRC) $(FLIP_SRC) $(FUZZ_SRC) $(SHARE_SRC) $(CRASH_SRC) $(BENCH_SRC) \
 	$(BENCH_COUNT_SRC) $(AWKWARD_SRC) tests/cli/pty.c tests/cli/lazy.c \
+	tests/upkeep/writer.c \
 	$(EXAMPLE_SRC))
 
 # quiet - name what is made instead of showing the command
@@ -313,6 +315,10 @@ $(LAZY): $(call objects,tests/cli/lazy.c) $(BUILD)/libdaxkv.a
 	@mkdir -p $(@D)
 	$(call quiet,LINK)$(LINK) -o $@ $^ -ldl
 
+$(WRITER): $(call objects,tests/upkeep/writer.c) $(BUILD)/libdaxkv.a
+	@mkdir -p $(@D)
+	$(call quiet,LINK)$(LINK) -o $@ $^ -ldl
+
 $(BUILD)/tests/evict $(BUILD)/tests/create $(BUILD)/tests/passive $(BUILD)/tests/wild: \
 	$(BUILD)/tests/%: $(BUILD)/obj/tests/share/%.o $(BUILD)/libdaxkv.a
 	@mkdir -p $(@D)
@@ -434,8 +440,8 @@ check-big: $(KV) $(BUILD)/tests/abi/load-stock
 
 ## backups and compaction of large stores beside readers and writers: their figures, and the bounds
 ## that they keep; some minutes, 13 GiB of /dev/shm
-check-upkeep: $(KV)
-	@KV=$(abspath $(KV)) tests/upkeep/run.sh $(UPKEEP_PARTS)
+check-upkeep: $(KV) $(WRITER)
+	@KV=$(abspath $(KV)) WRITER=$(abspath $(WRITER)) tests/upkeep/run.sh $(UPKEEP_PARTS)
 .PHONY: check-upkeep
 
 ## every call of the engine that can fail fails; a minute
