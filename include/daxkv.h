@@ -35,7 +35,7 @@
  * used by one thread at a time. A thread that ends inside a write transaction takes the transaction
  * with it. A cancelled thread does not end in the middle of a call: cancellation points are the
  * calls that want the writer's lock, before they have taken anything (daxkv_txn_begin for writing,
- * daxkv_txn_begin_timed, daxkv_sync, daxkv_info, daxkv_check, daxkv_check_timed). Functions of the
+ * daxkv_txn_begin_timed, daxkv_sync, daxkv_info, daxkv_check, daxkv_check_with). Functions of the
  * program that the library calls must not end their thread.
  *
  * Processes. Any number of processes of one machine may open a store, and a process may open it
@@ -676,20 +676,6 @@ struct daxkv_counters {                       /* since open, over all threads of
 	uint64_t splits, compactions, merges; /* of leaves */
 };
 void daxkv_counters(struct daxkv_store *store, struct daxkv_counters *counters);
-
-/* daxkv_check, daxkv_check_timed - read the newest commit and verify every rule of the format.
- * report (may be NULL) is called with a line of text for each fault; *faults (may be NULL) is how
- * many there are. Others may write meanwhile: when commits come in between, the check begins again
- * and holds the writer's lock. Behind a writer that died it looks at what recovery will make of the
- * file, and leaves the file as it is. The order of a database with a comparator of the program's
- * own is not checked. daxkv_check waits as long as it takes, daxkv_check_timed so many
- * milliseconds. Errors: CORRUPT when there was a fault. After others nothing is known: BUSY (the
- * time is over, or a writer changed the store under a reader that cannot use the lock file),
- * BAD_TXN (forked child), EINVAL, ENOMEM, errno. */
-int daxkv_check(struct daxkv_store *store, void (*report)(const char *fault, void *arg), void *arg,
-                uint64_t *faults);
-int daxkv_check_timed(struct daxkv_store *store, unsigned int milliseconds,
-                      void (*report)(const char *fault, void *arg), void *arg, uint64_t *faults);
 
 #ifdef __cplusplus
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * daxkv_salvage.h - getting entries out of a damaged store: a part of daxkv.h, which includes it.
+ * daxkv_salvage.h - looking for damage, and getting entries out of a damaged store: a part of
+ * daxkv.h, which includes it.
  */
 #ifndef DAXKV_SALVAGE_CALLS_H
 #define DAXKV_SALVAGE_CALLS_H
@@ -10,6 +11,35 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* daxkv_check - read the newest commit and verify every rule of the format. report (may be NULL) is
+ * called with a line of text for each fault; *faults (may be NULL) is how many there are. Others
+ * may write meanwhile: when commits come in between, the check begins again and holds the writer's
+ * lock. Behind a writer that died it looks at what recovery will make of the file, and leaves the
+ * file as it is. The order of a database with a comparator of the program's own is not checked. It
+ * waits as long as it takes. Errors: CORRUPT when there was a fault. After others nothing is known:
+ * BUSY (a writer changed the store under a reader that cannot use the lock file), BAD_TXN (forked
+ * child), EINVAL, ENOMEM, errno. */
+int daxkv_check(struct daxkv_store *store, void (*report)(const char *fault, void *arg), void *arg,
+                uint64_t *faults);
+
+/* How daxkv_check_with looks. Each function may be NULL, and none may use the store. */
+struct daxkv_check {
+	/* how long it may wait for writers; negative: as long as it takes */
+	int64_t milliseconds;
+	/* the faults, when all of them are known */
+	void (*report)(const char *fault, void *arg);
+	/* Called again and again: how many pages were looked at, of all that are in use. The number
+	 * falls when the check begins again. Other than 0 ends the check, which returns that. The
+	 * writer's lock may be held meanwhile. */
+	int (*progress)(uint64_t pages, uint64_t total, void *arg);
+	void *arg; /* of both */
+};
+
+/* daxkv_check_with - daxkv_check, as options say. Errors: those of daxkv_check, BUSY also when the
+ * time is over; what progress returned. */
+int daxkv_check_with(struct daxkv_store *store, const struct daxkv_check *options,
+                     uint64_t *faults);
 
 /* What takes that which daxkv_salvage finds. Bytes are valid during the call. A function that
  * returns other than 0 ends the salvage, which returns that; the functions must not end their

@@ -37,6 +37,8 @@ struct check_faults { /* of one look at the store: nothing is told of one that h
 	char *text[CHECK_MAX_REPORTS];
 	size_t n;
 	uint64_t found;
+	const struct daxkv_check *options;
+	int ended; /* what the caller's progress returned, when it was not 0 */
 };
 
 struct state { /* what a look is at */
@@ -152,6 +154,15 @@ static bool state_moved(void *arg)
 	return load_word(&super->clean) != s->clean;
 }
 
+/* told - the checker's progress. */
+static bool told(uint64_t pages, uint64_t total, void *arg)
+{
+	struct check_faults *f = arg;
+
+	f->ended = f->options->progress(pages, total, f->options->arg);
+	return f->ended;
+}
+
 /* look - at the state that base shows. EAGAIN when it has moved. *map may be the store's, or a
  * private copy. Faults of an earlier look are forgotten first. Errors of check_run. */
 static int look(const struct map *map, struct state *s, bool may_move, struct check_faults *f)
@@ -169,6 +180,9 @@ static int look(const struct map *map, struct state *s, bool may_move, struct ch
 		in.moved = state_moved;
 		in.moved_arg = s;
 	}
+	if (f->options->progress)
+		in.progress = told;
+	in.progress_arg = f;
 	faults_forget(f);
 	return check_run(&in, &f->found);
 }
@@ -346,18 +360,34 @@ static int look_alone(struct daxkv_store *store, struct check_faults *f)
 	                           "this user cannot use its lock file");
 }
 
-/* check_walk_run - choose the look, run it, and tell what it found. Faults are told after the lock
- * is given back: report is the program's, and may take its time. 0: no faults. CORRUPT: *faults of
- * them, told or only counted. Other errors say that the check did not come to an end, and *faults
- * is not set. */
-static int check_walk_run(struct daxkv_store *store, int64_t wait_ms,
-                          void (*report)(const char *fault, void *arg), void *arg, uint64_t *faults)
+/* check_tell - what was found, after rc of the look. Faults are told after the lock is given back:
+ * report is the program's, and may take its time. What the call returns. */
+static int check_tell(const struct check_faults *f, int rc, uint64_t *faults)
+{
+	if (f->ended)
+		return err_set(f->ended, "the check was ended by its caller");
+	if (rc == ENOMEM)
+		return err_set(rc, "no memory for a check");
+	if (rc != 0 && rc != DAXKV_CORRUPT)
+		return rc;
+	for (size_t i = 0; i < f->n && f->options->report; i++)
+		f->options->report(f->text[i], f->options->arg);
+	if (faults)
+		*faults = f->found;
+	if (rc)
+		return err_set(rc, "the check found %lu faults", f->found);
+	return 0;
+}
+
+/* Chooses the look. 0: no faults. CORRUPT: *faults of them, told or only counted. Other errors say
+ * that the check did not come to an end, and *faults is not set. */
+int daxkv_check_with(struct daxkv_store *store, const struct daxkv_check *options, uint64_t *faults)
 {
 	struct check_faults *f;
 	int rc;
 
-	if (!store)
-		return err_set(EINVAL, "no store was given");
+	if (!store || !options)
+		return err_set(EINVAL, "no store was given, or no options");
 	if (txn_forked(store))
 		return err_set(DAXKV_BAD_TXN, "the store was opened by the parent process");
 	/* a thread that only checks can be cancelled: here, where it has nothing */
@@ -365,27 +395,19 @@ static int check_walk_run(struct daxkv_store *store, int64_t wait_ms,
 	f = calloc(1, sizeof *f);
 	if (!f)
 		return err_set(ENOMEM, "no memory for a check");
+	f->options = options;
 	const int cancel = cancel_off();
 
 	if (alone(store))
 		rc = look_alone(store, f);
 	else
-		rc = look_shared(store, wait_ms, f);
+		rc = look_shared(store, options->milliseconds, f);
 	cancel_restore(cancel);
 	if (rc == DAXKV_CORRUPT && f->found == 0) { /* met before anything was looked at */
 		fault_keep(daxkv_errmsg(), f);
 		f->found = 1;
 	}
-	if (rc == 0 || rc == DAXKV_CORRUPT) {
-		for (size_t i = 0; i < f->n && report; i++)
-			report(f->text[i], arg);
-		if (faults)
-			*faults = f->found;
-		if (rc)
-			rc = err_set(rc, "the check found %lu faults", f->found);
-	} else if (rc == ENOMEM) {
-		rc = err_set(rc, "no memory for a check");
-	}
+	rc = check_tell(f, rc, faults);
 	faults_forget(f);
 	free(f);
 	return rc;
@@ -395,12 +417,7 @@ static int check_walk_run(struct daxkv_store *store, int64_t wait_ms,
 int daxkv_check(struct daxkv_store *store, void (*report)(const char *fault, void *arg), void *arg,
                 uint64_t *faults)
 {
-	return check_walk_run(store, -1, report, arg, faults);
-}
+	const struct daxkv_check options = {.milliseconds = -1, .report = report, .arg = arg};
 
-/* BUSY when commits came in between all the time. */
-int daxkv_check_timed(struct daxkv_store *store, unsigned int milliseconds,
-                      void (*report)(const char *fault, void *arg), void *arg, uint64_t *faults)
-{
-	return check_walk_run(store, milliseconds, report, arg, faults);
+	return daxkv_check_with(store, &options, faults);
 }

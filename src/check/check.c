@@ -247,6 +247,7 @@ int check_run(const struct check_input *in, uint64_t *faults)
 			check_ring(&ck);
 			databases_walk(&ck);
 			check_space_leaks(&ck);
+			check_space_told(&ck);
 		}
 	}
 	free(ck.used);

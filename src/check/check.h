@@ -40,6 +40,10 @@ struct check_input {
 	 * anything. NULL: nothing is written meanwhile. */
 	bool (*moved)(void *arg);
 	void *moved_arg;
+	/* May be NULL: pages that something refers to, so far, and all that are in use. True ends
+	 * the check. */
+	bool (*progress)(uint64_t pages, uint64_t total, void *arg);
+	void *progress_arg;
 };
 
 #define CHECK_MAX_REPORTS 1000u /* faults after these are counted only */
@@ -47,7 +51,8 @@ struct check_input {
 /* check_run - check the state in->txn of the store at in->base. Bytes may change while they are
  * read: in->moved is asked before a fault is believed, and at the end. faults gets their number
  * with 0 and with CORRUPT. Returns 0; DAXKV_CORRUPT when there is a fault; EAGAIN when in->moved
- * says so, with what was reported until then true, and all of it to be checked again; ENOMEM. */
+ * says so, with what was reported until then true, and all of it to be checked again; ECANCELED
+ * when in->progress ended it; ENOMEM. */
 int check_run(const struct check_input *in, uint64_t *faults);
 
 #endif

@@ -8,6 +8,10 @@
  */
 #include "check/check_walk.h"
 
+#include <errno.h>
+
+#define PROGRESS_PAGES 1024u /* a millisecond of work, or a few */
+
 /* bit_get, bit_set - of page i. */
 static bool bit_get(const uint64_t *bits, uint64_t i)
 {
@@ -20,6 +24,27 @@ static void bit_set(uint64_t *bits, uint64_t i)
 	bits[i / 64] |= UINT64_C(1) << (i % 64);
 }
 
+/* The last page may be met long before the last fault, so it is told at the end again. */
+void check_space_told(struct check *ck)
+{
+	const struct check_input *in = ck->in;
+
+	if (!in->progress || ck->err)
+		return;
+	if (in->progress(ck->seen_pages, ck->used_pages, in->progress_arg))
+		ck->err = ECANCELED;
+}
+
+/* seen_add - so many pages more were claimed. Progress is told when PROGRESS_PAGES more are. */
+static void seen_add(struct check *ck, uint64_t pages)
+{
+	const uint64_t before = ck->seen_pages;
+
+	ck->seen_pages += pages;
+	if (before / PROGRESS_PAGES != ck->seen_pages / PROGRESS_PAGES)
+		check_space_told(ck);
+}
+
 /* The pages up to the first one that is used twice are marked: its second user is reported, and
  * nothing behind it is claimed for a reference that leads nowhere good. */
 bool check_space_claim(struct check *ck, const struct check_db *db, const char *what, uint64_t off,
@@ -27,6 +52,7 @@ bool check_space_claim(struct check *ck, const struct check_db *db, const char *
 {
 	uint64_t free_pages = 0;
 	uint64_t first_free = 0;
+	const uint64_t end = (off + len + ck->page_size - 1) / ck->page_size;
 
 	assert(len > 0);
 	if (off % ck->page_size != 0) {
@@ -39,8 +65,7 @@ bool check_space_claim(struct check *ck, const struct check_db *db, const char *
 		            off, at, len);
 		return false;
 	}
-	for (uint64_t i = off / ck->page_size; i < (off + len + ck->page_size - 1) / ck->page_size;
-	     i++) {
+	for (uint64_t i = off / ck->page_size; i < end; i++) {
 		if (bit_get(ck->seen, i)) {
 			check_fault(ck, db, "%s 0x%lx, named at 0x%lx: page 0x%lx is used twice",
 			            what, off, at, i * ck->page_size);
@@ -50,6 +75,7 @@ bool check_space_claim(struct check *ck, const struct check_db *db, const char *
 		if (!bit_get(ck->used, i) && free_pages++ == 0)
 			first_free = i * ck->page_size;
 	}
+	seen_add(ck, end - off / ck->page_size);
 	if (free_pages != 0)
 		check_fault(ck, db,
 		            "%s 0x%lx, named at 0x%lx: %lu pages from 0x%lx on are not allocated "
@@ -149,6 +175,8 @@ void check_space_load(struct check *ck)
 	const uint64_t per_page = ck->page_size / FMT_WORD;
 
 	bitmaps_load(ck);
+	for (uint64_t w = 0; w < ck->words; w++)
+		ck->used_pages += (uint64_t)__builtin_popcountll(ck->used[w]);
 	check_space_claim(ck, NULL, "superblock and ring", 0, ck->super.first_page,
 	                  offsetof(struct fmt_super, first_page));
 	for (uint64_t i = 0; i < FMT_DIR_WORDS; i++) {

@@ -290,7 +290,7 @@ static void tree_walk(struct check *ck, struct check_db *db, const struct check_
 	uint8_t *copy = ck->copies + (size_t)place->depth * ck->page_size;
 
 	assert(place->depth < CHECK_COPIES);
-	if (check_moved(ck))
+	if (check_moved(ck) || ck->err)
 		return;
 	if (!check_space_claim(ck, db, "tree page", page.off, ck->page_size, place->at))
 		return;

@@ -83,6 +83,9 @@ struct check {
 	uint64_t words; /* in each of the next two */
 	uint64_t *used; /* a bit a page: allocated, by the bitmaps */
 	uint64_t *seen; /* a bit a page: something refers to it */
+	/* how many bits of these are set */
+	uint64_t used_pages; /* known when all bitmaps were read */
+	uint64_t seen_pages;
 	/* of the pages from the root to the one being checked */
 	uint8_t *copies;
 	struct check_entry *entries; /* of the leaf being checked: base, then tail */
@@ -92,7 +95,8 @@ struct check {
 	size_t dbs_count;     /* and not yet all walked */
 	size_t dbs_room;      /* room for so many */
 	uint64_t faults;      /* reported, or counted beyond CHECK_MAX_REPORTS */
-	/* ENOMEM once memory ran out, EAGAIN once the state has moved: the run ends */
+	/* ENOMEM once memory ran out, EAGAIN once the state has moved, ECANCELED once the caller
+	 * has ended it: the run ends */
 	int err;
 };
 
@@ -115,6 +119,10 @@ void check_space_load(struct check *ck);
  * is there can be read. */
 bool check_space_claim(struct check *ck, const struct check_db *db, const char *what, uint64_t off,
                        uint64_t len, uint64_t at);
+
+/* check_space_told - tell the caller how many pages were claimed; ck->err is ECANCELED when it ends
+ * the check. */
+void check_space_told(struct check *ck);
 
 /* check_space_leaks - report what is allocated and was never claimed. The last step: all databases
  * were walked. */

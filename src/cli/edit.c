@@ -17,6 +17,9 @@
 #include "session.h"
 #include "value.h"
 
+#define DEL_MUCH  100000u /* entries, from which on a range is removed in parts */
+#define DEL_PARTS 32u
+
 /* create_db - make the database of --db, or give the main one its flags. The other commands never
  * make a database that is missing by a slip of the pen, and this one never takes one that is there
  * for new. */
@@ -255,6 +258,71 @@ static int del_walk(struct call *call, const struct range *range, uint64_t *dele
 	return err == DAXKV_NOT_FOUND ? 0 : err;
 }
 
+/* keys_own - let the keys have bytes of their own: the pages that they lie in may be edited. What
+ * is to be freed; NULL without memory. */
+static void *keys_own(struct daxkv_val *key, size_t n)
+{
+	size_t size = 1;
+	unsigned char *bytes, *at;
+
+	for (size_t i = 0; i < n; i++)
+		size += key[i].size;
+	bytes = at = malloc(size);
+	for (size_t i = 0; i < n && bytes != NULL; i++) {
+		memcpy(at, key[i].data, key[i].size);
+		key[i].data = at;
+		at += key[i].size;
+	}
+	return bytes;
+}
+
+/* del_parts - remove what lies between the two keys, in parts: each is progress. They meet where
+ * pages do, so no leaf is changed for it. daxkv's result. */
+static int del_parts(struct call *call, const struct daxkv_val *first, const struct daxkv_val *end,
+                     uint64_t *deleted)
+{
+	struct daxkv_val cut[DEL_PARTS];
+	uint64_t part;
+	size_t n;
+	int err = daxkv_db_partition(call->txn, call->db, DEL_PARTS, cut, &n);
+	void *bytes = err == 0 ? keys_own(cut, n) : NULL;
+
+	if (err == 0 && bytes == NULL)
+		err = ENOMEM;
+	for (size_t i = 0; i <= n && err == 0; i++) {
+		const struct daxkv_val *to = i < n ? &cut[i] : end;
+
+		if (i < n && first != NULL && daxkv_db_compare(call->txn, call->db, to, first) <= 0)
+			continue;
+		if (i < n && end != NULL && daxkv_db_compare(call->txn, call->db, to, end) >= 0)
+			continue;
+		err = daxkv_del_range(call->txn, call->db, first, to, &part);
+		if (err != 0)
+			break;
+		progress_add(part);
+		*deleted += part;
+		first = to;
+	}
+	free(bytes);
+	return err;
+}
+
+/* del_between - remove what lies between the two keys, and nothing that is to stay. daxkv's
+ * result. */
+static int del_between(struct call *call, const struct daxkv_val *first,
+                       const struct daxkv_val *end, uint64_t *deleted)
+{
+	uint64_t about;
+	int err = daxkv_count_estimate(call->txn, call->db, first, end, &about);
+
+	if (err != 0)
+		return err;
+	if (about < DEL_MUCH)
+		return daxkv_del_range(call->txn, call->db, first, end, deleted);
+	progress_total(about);
+	return del_parts(call, first, end, deleted);
+}
+
 static void print_deleted(const struct call *call, const struct range *range, uint64_t deleted)
 {
 	printf("deleted %" PRIu64 " %s", deleted, deleted == 1 ? "entry" : "entries");
@@ -281,7 +349,7 @@ static int del_range(struct call *call, struct range *range)
 	begun = progress_begin(call, "entries", 0);
 	/* The names of databases in a range of the main one have to be left out. */
 	if (range_ends(call, range, &first, &end))
-		err = daxkv_del_range(call->txn, call->db, first, end, &deleted);
+		err = del_between(call, first, end, &deleted);
 	if (err == DAXKV_INCOMPATIBLE)
 		err = del_walk(call, range, &deleted);
 	status = err == 0 ? store_commit(call) : call_fail(call, err, "cannot remove the range");

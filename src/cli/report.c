@@ -4,6 +4,7 @@
  * the escaped form of bytes.h, so that they are text whatever their bytes, and a name is what --db
  * takes.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "metrics.h"
 #include "names.h"
 #include "progress.h"
+#include "session.h"
 
 /* ---- each database --------------------------------------------------------------------------- */
 
@@ -309,16 +311,29 @@ static void print_fault(const char *fault, void *arg)
 	faults->any = true;
 }
 
+/* pages_told - how far the check is. */
+static int pages_told(uint64_t pages, uint64_t total, void *arg)
+{
+	(void)arg;
+	progress_total(total);
+	progress_is(pages);
+	return session_interrupted() ? EINTR : 0;
+}
+
 /* check - the store, whoever writes to it. 0, or daxkv's result; *said: it was printed. */
 static int check(struct call *call, struct report_faults *faults, uint64_t *count, bool *said)
 {
 	const int64_t from = store_now_ms();
 	unsigned int wait = store_waiting(call, 0);
+	struct daxkv_check options = {.report = print_fault, .progress = pages_told, .arg = faults};
 	int err;
 
 	*said = false;
-	while ((err = daxkv_check_timed(call->store, wait, print_fault, faults, count)) ==
-	       DAXKV_BUSY) {
+	for (;;) {
+		options.milliseconds = wait;
+		err = daxkv_check_with(call->store, &options, count);
+		if (err != DAXKV_BUSY)
+			break;
 		int64_t waited = store_now_ms() - from;
 
 		if (waited < wait) /* it is not a matter of waiting */
@@ -341,7 +356,7 @@ int run_check(struct call *call)
 
 	if (status != EXIT_OK)
 		return status;
-	begun = progress_begin(call, NULL, 0);
+	begun = progress_begin(call, "pages", 0);
 	err = check(call, &faults, &count, &said);
 	progress_end(begun);
 	if (err != 0 && err != DAXKV_CORRUPT)

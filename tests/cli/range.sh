@@ -98,4 +98,45 @@ t "and go" prints "deleted 9000 entries from '00001000' on before '00010000'" kv
 	--from 00001000 --to 00010000
 t "others stay" prints 11000 kv count many.kv
 t "many are sound" prints "0 faults" kv check many.kv
+
+# ---- so many that they go in parts
+
+# parts FORMAT OPTION... - 240,000 entries in a database made with the options, of which awk prints
+# the keys; from the 20,001st on 200,000 go, in a transaction that has changed pages of theirs.
+parts() {
+	parts_format=$1
+	shift
+	rm -f parts.kv
+	kv create parts.kv >/dev/null && kv create parts.kv --db d "$@" >/dev/null &&
+		awk "BEGIN { for (i = 0; i < 240000; i++) { $parts_format } }" |
+		kv load parts.kv - --db d >/dev/null || return 1
+	kv scan parts.kv --db d >all
+	parts_from=$(sed -n 20001p all | cut -f 1)
+	parts_to=$(sed -n 220001p all | cut -f 1)
+	sed -n 90001,91000p all | while read -r key value; do
+		printf "put --db d '%s' '%s'\n" "$key" "$value"
+	done >script
+	printf "del --db d --from '%s' --to '%s'\n" "$parts_from" "$parts_to" >>script
+	kv batch parts.kv script >out || return 1
+	sed 20001,220000d all >wanted
+	kv scan parts.kv --db d | cmp - wanted && grep '^deleted 200000 entries' out &&
+		kv check parts.kv
+}
+t "plain keys" parts 'printf "%08d\tv\n", i'
+t "integers" parts 'printf "\\x%02x\\x%02x\\x%02x\\x00\t%d\n",
+	128 + i % 128, 128 + i / 128 % 128, 128 + i / 16384, i' --integer-key
+t "keys that compare from their last byte" parts 'printf "%08d\tv\n", i' --reverse-key
+t "values of one key after the other" parts 'printf "%06d\t%d\n", i / 5, i % 5' --dup-sort
+t "few keys with more values than a part has" parts 'printf "%02d\t%08d\n", i / 10000, i' \
+	--dup-sort
+beside_a_name() { # what is a database's name stays, and parts before it may be gone by then
+	rm -f parts.kv
+	awk 'BEGIN { for (i = 0; i < 240000; i++) printf "%08d\tv\n", i }' | kv load parts.kv - &&
+		kv create parts.kv --db 00150000x && kv put parts.kv k v --db 00150000x &&
+		kv del parts.kv --from 00020000 --to 00220000 >out || return 1
+	grep "^deleted 200000 entries from '00020000' on before '00220000'" out &&
+		[ "$(kv count parts.kv)" = 40000 ] && kv get parts.kv k --db 00150000x &&
+		kv check parts.kv
+}
+t "a database's name among them" beside_a_name
 finish

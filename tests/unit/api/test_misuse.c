@@ -197,7 +197,8 @@ static void missing_stores(void **state)
 	REFUSED(daxkv_info(NULL, &(struct daxkv_info){0}));
 	REFUSED(daxkv_info(store, NULL));
 	REFUSED(daxkv_check(NULL, NULL, NULL, NULL));
-	REFUSED(daxkv_check_timed(NULL, 0, NULL, NULL, NULL));
+	REFUSED(daxkv_check_with(NULL, &(struct daxkv_check){0}, NULL));
+	REFUSED(daxkv_check_with(store, NULL, NULL));
 	assert_true(daxkv_size(NULL) == 0 && daxkv_user_version(NULL) == 0 &&
 	            daxkv_fd(NULL) == -1 && !daxkv_lock_path(NULL));
 	assert_true(daxkv_max_key_size(NULL) == 0 && daxkv_readers_reap(NULL) == 0);

@@ -145,6 +145,7 @@ static void half_way_in_a_commit_it_waits(void **state)
 	struct holder h = {.store = store};
 	struct daxkv_txn *txn = begin(store);
 	unsigned int told = 0;
+	struct daxkv_check check = {.milliseconds = 30, .report = count_fault, .arg = &told};
 	pthread_t thread;
 	(void)state;
 	OK(put_number(txn, 1));
@@ -160,14 +161,15 @@ static void half_way_in_a_commit_it_waits(void **state)
 	sem_wait(&h.has);
 	pm_store8(&store->map.pm, ring_at(&store->ring, next), next);
 	pm_store8(&store->map.pm, &desc->leaf_pages, leaves + 1);
-	assert_int_equal(daxkv_check_timed(store, 30, count_fault, &told, NULL), DAXKV_BUSY);
+	assert_int_equal(daxkv_check_with(store, &check, NULL), DAXKV_BUSY);
 	assert_int_equal(told, 0);
 	pm_store8(&store->map.pm, &desc->leaf_pages, leaves);
 	pm_store8(&store->map.pm, ring_at(&store->ring, next), before);
-	OK(daxkv_check_timed(store, 0, count_fault, &told, NULL));
+	check.milliseconds = 0;
+	OK(daxkv_check_with(store, &check, NULL));
 	pm_store8(&store->map.pm, &desc->leaf_pages, leaves + 1);
-	assert_int_equal(daxkv_check_timed(store, 0, count_fault, &told, NULL),
-	                 DAXKV_CORRUPT); /* that is damage, beside a writer, too */
+	/* that is damage, beside a writer, too */
+	assert_int_equal(daxkv_check_with(store, &check, NULL), DAXKV_CORRUPT);
 	assert_true(told > 0);
 	pm_store8(&store->map.pm, &desc->leaf_pages, leaves);
 	sem_post(&h.give);
@@ -203,6 +205,58 @@ static void without_a_lock_file(void **state)
 	store_done(store);
 }
 
+struct seen {                  /* what a check has told of its progress */
+	uint64_t pages, total; /* the last time */
+	unsigned int times;
+	unsigned int end_at; /* the check ends when it has told so often; 0: never */
+	int end;             /* what the check returns then */
+};
+
+static int page_seen(uint64_t pages, uint64_t total, void *arg)
+{
+	struct seen *seen = arg;
+
+	assert_true(pages >= seen->pages && pages <= total && total > 0);
+	seen->pages = pages;
+	seen->total = total;
+	return ++seen->times == seen->end_at ? seen->end : 0;
+}
+
+/* Pages of large values count like those of trees, and the last thing that is told is all of them.
+ * EAGAIN and BUSY, which mean something inside, are a caller's like other numbers. */
+static void progress_is_a_share_of_the_pages(void **state)
+{
+	const int ends[] = {EINTR, EAGAIN, DAXKV_BUSY, DAXKV_CORRUPT};
+	struct daxkv_store *store = store_new("e", 4096);
+	struct daxkv_txn *txn = begin(store);
+	const size_t size = (size_t)40 << 20;
+	struct daxkv_val key = {1, "k"}, value = {size, calloc(1, size)};
+	struct seen seen = {0};
+	const struct daxkv_check check = {.progress = page_seen, .arg = &seen};
+	(void)state;
+
+	assert_non_null(value.data);
+	OK(daxkv_put(txn, DAXKV_MAIN, &key, &value, 0));
+	for (unsigned int i = 0; i < 150000; i++)
+		OK(put_number(txn, i));
+	OK(daxkv_txn_commit(txn));
+	free(value.data);
+	OK(daxkv_check_with(store, &check, NULL));
+	assert_true(seen.times > 3);
+	assert_true(seen.total > size / 4096);
+	assert_int_equal(seen.pages, seen.total);
+	for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+		uint64_t faults = 7;
+
+		seen = (struct seen){.end_at = 2, .end = ends[i]};
+		assert_int_equal(daxkv_check_with(store, &check, &faults), ends[i]);
+		assert_int_equal(seen.times, 2);
+		assert_int_equal(faults, 7);
+	}
+	store_check(store);
+	store_done(store);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -210,6 +264,7 @@ int main(void)
 	    cmocka_unit_test(beside_another_process),
 	    cmocka_unit_test(half_way_in_a_commit_it_waits),
 	    cmocka_unit_test(without_a_lock_file),
+	    cmocka_unit_test(progress_is_a_share_of_the_pages),
 	};
 
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);

@@ -223,6 +223,7 @@ static void a_sync_that_runs_is_no_fault(void **state)
 {
 	struct daxkv_store *store = store_open("half", FILE_MODE);
 	struct daxkv_store *other = store_open("half", FILE_MODE);
+	const struct daxkv_check short_check = {.milliseconds = 50};
 	struct daxkv_txn *txn;
 	(void)state;
 
@@ -233,9 +234,9 @@ static void a_sync_that_runs_is_no_fault(void **state)
 	const uint64_t synced = commit_synced(store), number = synced + 1 + 2 * FMT_RING_RECORDS;
 
 	ring_write(&store->ring, number, number - 1, NULL, 0, NULL, 0);
-	assert_int_equal(daxkv_check_timed(other, 50, NULL, NULL, NULL), DAXKV_BUSY);
+	assert_int_equal(daxkv_check_with(other, &short_check, NULL), DAXKV_BUSY);
 	pm_zero(&store->map.pm, ring_at(&store->ring, number), FMT_RING_RECORD);
-	OK(daxkv_check_timed(other, 50, NULL, NULL, NULL));
+	OK(daxkv_check_with(other, &short_check, NULL));
 	daxkv_txn_abort(txn);
 	OK(daxkv_close(other));
 	OK(daxkv_close(store));
