@@ -21,6 +21,9 @@
 #include <stdlib.h>
 
 #define GROW_MAX ((uint64_t)16 << 20) /* bytes at a time: a put waits until the medium has them */
+/* in a lazy interval, where it does not wait: a step, and the part of the file that is grown by */
+#define KEPT_STEP ((uint64_t)256 << 10)
+#define KEPT_PART 64u
 
 /* grow_meta - pages that the zones take which [end, new_end) reaches first: their bitmaps, and the
  * directory pages of these. */
@@ -237,14 +240,26 @@ uint64_t space_step(const struct space *s, uint64_t size)
 	return step;
 }
 
+/* grow_step - what the file's new end is a multiple of. */
+static uint64_t grow_step(const struct space *s)
+{
+	const uint64_t step = space_step(s, s->end);
+
+	return s->keeping ? min_u64(step, KEPT_STEP) : step;
+}
+
 /* growth_wanted - a small file doubles, until that is a step; then it grows by steps, or by an
- * eighth when that is more. In bytes, and at most GROW_MAX. */
+ * eighth when that is more. In bytes, and at most GROW_MAX. In a lazy interval, which takes the
+ * file's pages once more, it grows by little: what is too much is space that nothing needs
+ * afterwards. */
 static uint64_t growth_wanted(const struct space *s)
 {
 	uint64_t least = min_u64(s->end, MAP_STEP);
 
 	if (s->psize < FMT_SUPER_SIZE)
 		least = space_step(s, s->end);
+	if (s->keeping)
+		return min_u64(max_u64(s->end / KEPT_PART, min_u64(least, KEPT_STEP)), GROW_MAX);
 	return min_u64(max_u64(s->end / 8, least), GROW_MAX);
 }
 
@@ -285,7 +300,7 @@ static int store_full(const struct space *s, uint64_t limit, uint64_t pages)
 static uint64_t grow_big(const struct space *s, uint64_t pages, uint64_t tail, uint64_t small,
                          uint64_t limit)
 {
-	uint64_t wanted = round_up(s->end + growth_wanted(s), space_step(s, s->end));
+	uint64_t wanted = round_up(s->end + growth_wanted(s), grow_step(s));
 	uint64_t big = min_u64(wanted, limit);
 	uint64_t meta;
 
@@ -323,7 +338,7 @@ int space_grow(struct space *s, uint64_t pages)
 	end = end_for(s, pages, tail);
 	if (end > limit)
 		return store_full(s, limit, pages);
-	small = min_u64(round_up(end, space_step(s, s->end)), limit);
+	small = min_u64(round_up(end, grow_step(s)), limit);
 	big = grow_big(s, pages, tail, small, limit);
 	rc = grow_to(s, big, tail);
 	if (space_no_room(rc) && small < big)
