@@ -14,35 +14,11 @@
  * that it starts from is not copied: it lies in a page of the snapshot, or, in a write transaction,
  * in one that nobody changes while a call runs.
  */
+#include "api/cursor_dup.h"
 #include "api/cursor_mark.h"
 #include "base/err.h"
 
 #include <errno.h>
-
-struct move { /* one that is under way */
-	struct daxkv_cursor *c;
-	const struct tree *tree;
-	struct item own; /* the entry that it starts from */
-	uint32_t rank;   /* and its place */
-	bool left;       /* its leaf was left: path leads back */
-	struct path path;
-};
-
-/* entry_at - the entry of that rank in the cursor's leaf; below the number of live ones.
- * CORRUPT. */
-static int entry_at(const struct daxkv_cursor *c, uint32_t rank, struct item *it)
-{
-	uint32_t eoff;
-	int rc = 0;
-
-	if (LIKELY(c->ordered))
-		eoff = c->order[rank];
-	else
-		rc = leaf_at(&c->path.leaf, rank, &eoff);
-	if (rc)
-		return rc;
-	return leaf_item(&c->path.leaf, eoff, it);
-}
 
 /* has_key - whether the entry of that rank in the path's leaf has the move's key. CORRUPT, and
  * *same is false then. */
@@ -53,30 +29,6 @@ static inline int has_key(const struct move *m, uint32_t rank, bool *same)
 
 	*same = !rc && order_key_same(m->tree->order, it.key, it.klen, m->own.key, m->own.klen);
 	return rc;
-}
-
-/* move_begin - from the cursor's entry. NOT_FOUND behind the last one. m->own points into the page,
- * and is good for the call. */
-static int move_begin(struct move *m, struct daxkv_cursor *c, const struct dbstate *s)
-{
-	m->c = c;
-	m->tree = &s->tree;
-	m->rank = c->path.rank;
-	m->left = false;
-	if (UNLIKELY(m->rank >= place_live(c)))
-		return DAXKV_NOT_FOUND;
-	return entry_at(c, m->rank, &m->own);
-}
-
-/* move_undo - the cursor is where the move began. The path is copied only by a move that left its
- * leaf. The leaf's order is given up with the leaf: it was that of another one. */
-static void move_undo(struct move *m)
-{
-	if (m->left) {
-		path_copy(&m->c->path, &m->path);
-		m->c->ordered = false;
-	}
-	m->c->path.rank = m->rank;
 }
 
 /* edge_probe - the place before all of the key's values, or behind them. */
@@ -118,9 +70,8 @@ static int leaf_edge(const struct move *m, uint32_t rank, bool forward, uint32_t
 	return rc;
 }
 
-/* run_edge - the same in the leaf where the move begins. The entry beside decides when the key has
- * one value there. For a run that ends at the leaf's end, inside tells that it may go on. */
-static int run_edge(const struct move *m, bool forward, uint32_t *edge)
+/* The entry beside decides when the key has one value there. */
+int cursor_run_edge(const struct move *m, bool forward, uint32_t *edge)
 {
 	uint32_t to;
 	bool same = false;
@@ -143,18 +94,9 @@ static int run_edge(const struct move *m, bool forward, uint32_t *edge)
 	return leaf_edge(m, m->rank, forward, edge);
 }
 
-/* inside - whether the leaf has entries beyond the edge, so that the run ends in it. */
-static inline bool inside(const struct move *m, bool forward, uint32_t edge)
-{
-	if (forward)
-		return edge < place_live(m->c);
-	return edge > 0;
-}
-
-/* beside - on to the nearest entry of the leaf beside; *same: it has the key. Nothing is there:
- * NOT_FOUND. It may be several leaves away where leaves are empty. The way back is copied once,
- * however many leaves the move goes. */
-static int beside(struct move *m, bool forward, bool *same)
+/* It may be several leaves away where leaves are empty. The way back is copied once, however many
+ * leaves the move goes. */
+int cursor_beside(struct move *m, bool forward, bool *same)
 {
 	struct daxkv_cursor *c = m->c;
 
@@ -190,14 +132,14 @@ static int to_edge(struct move *m, bool forward)
 	struct probe p = edge_probe(m, forward);
 	bool same;
 	uint32_t edge;
-	int rc = run_edge(m, forward, &edge);
+	int rc = cursor_run_edge(m, forward, &edge);
 
 	if (rc)
 		return rc;
 	c->path.rank = edge;
 	if (inside(m, forward, edge))
 		return 0;
-	rc = beside(m, forward, &same);
+	rc = cursor_beside(m, forward, &same);
 	if (rc == DAXKV_NOT_FOUND) { /* the database's end */
 		path_copy(&c->path, &m->path);
 		c->path.rank = edge;
@@ -248,7 +190,7 @@ static inline int to_beside(struct move *m, bool forward, bool here, bool *same)
 		return rc;
 	if (LIKELY(here && cursor_step_near(m->c, forward)))
 		return 0;
-	return beside(m, forward, same);
+	return cursor_beside(m, forward, same);
 }
 
 /*
@@ -337,7 +279,7 @@ static int count_beside(struct move *m, bool forward, uint64_t *n, bool *far)
 {
 	bool same;
 	uint32_t edge = 0;
-	int rc = beside(m, forward, &same);
+	int rc = cursor_beside(m, forward, &same);
 
 	if (!rc && same)
 		rc = leaf_edge(m, m->c->path.rank, forward, &edge);
@@ -385,10 +327,10 @@ static int count_near(struct move *m, uint64_t *count, bool *far)
 	uint32_t end;
 	int rc = 0;
 	if (!at_first)
-		rc = run_edge(m, false, &first);
+		rc = cursor_run_edge(m, false, &first);
 	if (rc)
 		return rc;
-	rc = run_edge(m, true, &end);
+	rc = cursor_run_edge(m, true, &end);
 	if (rc)
 		return rc;
 	if (at_first)
@@ -403,10 +345,10 @@ static int count_near(struct move *m, uint64_t *count, bool *far)
 	return rc;
 }
 
-/* count_all - the values of the key that the move starts from. A leaf that the key fills asks for
- * the tally at once. Otherwise a few leaves tell of most keys, and one that goes on beyond them has
- * a tally, or is counted by its leaves. CORRUPT; the cursor is where it was in any case. */
-static int count_all(struct move *m, uint64_t *count)
+/* count_leaves - the values of the key that the move starts from. A leaf that the key fills asks
+ * for the tally at once. Otherwise a few leaves tell of most keys, and one that goes on beyond them
+ * has a tally, or is counted by its leaves. CORRUPT; the cursor is where it was in any case. */
+static int count_leaves(struct move *m, uint64_t *count)
 {
 	bool far = false;
 	int rc = fills(m, &far);
@@ -433,6 +375,22 @@ static int count_all(struct move *m, uint64_t *count)
 	const struct probe to = edge_probe(m, true);
 
 	return tree_count(m->tree, &from, &to, count);
+}
+
+/* count_all - the same, or what a writer remembers of that. */
+static int count_all(struct move *m, uint64_t *count)
+{
+	int rc = 0;
+
+	*count = 0;
+	if (m->c->txn->write && !m->c->txn->verify)
+		*count = tree_tally_known(m->tree, m->own.key, m->own.klen);
+	if (*count)
+		return 0;
+	rc = count_leaves(m, count);
+	if (!rc && m->c->txn->write)
+		tree_tally_learn(m->tree, m->own.key, m->own.klen, *count);
+	return rc;
 }
 
 /* alone - whether both neighbours in the leaf, whose order is at hand, have other keys: told by
@@ -524,7 +482,7 @@ static int cursor_several(struct daxkv_cursor *c, bool *several)
 			rc = has_key(&m, beyond, several);
 			continue;
 		}
-		rc = beside(&m, way, several);
+		rc = cursor_beside(&m, way, several);
 		if (rc == DAXKV_NOT_FOUND)
 			rc = 0;
 		move_undo(&m);
@@ -551,150 +509,5 @@ int daxkv_cursor_several(struct daxkv_cursor *c, int *several)
 		rc = txn_done(c->txn, rc);
 	if (!rc)
 		*several = is;
-	return err_answer(rc);
-}
-
-/* ---- their values ---------------------------------------------------------------------------- */
-
-/* copy_strided - n values of that size, which lie so far from each other. The sizes of integers
- * have loops of their own, which the compiler can unroll. */
-static void copy_strided(uint8_t *to, const uint8_t *from, uint32_t stride, uint32_t size,
-                         uint32_t n)
-{
-	if (size == 8)
-		for (uint32_t i = 0; i < n; i++)
-			put64(to + 8 * (size_t)i, get64(from + (size_t)i * stride));
-	else if (size == 4)
-		for (uint32_t i = 0; i < n; i++)
-			put32(to + 4 * (size_t)i, get32(from + (size_t)i * stride));
-	else
-		for (uint32_t i = 0; i < n; i++)
-			memcpy(to + (size_t)i * size, from + (size_t)i * stride, size);
-}
-
-/* copy_values - of the n entries from the cursor's on, all in its leaf: *done of them, up to one of
- * another size. A uniform base without a tail is copied without a look at its entries. to has room
- * for n. CORRUPT: an entry does not lie in the page, which may be changing under an evicted
- * reader. */
-static int copy_values(struct daxkv_cursor *c, uint32_t n, uint32_t size, uint8_t *to,
-                       uint32_t *done)
-{
-	const struct leaf *l = &c->path.leaf;
-	const struct fmt_page *page = l->page;
-	uint32_t rank = c->path.rank;
-	uint32_t heads = once(page->heads);
-	uint32_t klen = heads & FMT_KLEN_MASK;
-
-	if (!l->nslots && heads & FMT_UNIFORM && once(page->offs) == size) {
-		uint32_t stride = uniform_stride(klen, size);
-		uint32_t at = leaf_entry(page, rank);
-
-		if (UNLIKELY(at > l->psize || n * stride > l->psize - at)) { /* it is changing */
-			leaf_fault(l, at);
-			return DAXKV_CORRUPT;
-		}
-		copy_strided(to, (const uint8_t *)page + at + klen, stride, size, n);
-		*done = n;
-		return 0;
-	}
-	int rc = 0;
-	struct item it;
-
-	if (n > 1)
-		rc = cursor_order(c, true);
-	for (*done = 0; *done < n && !rc; ++*done) {
-		rc = entry_at(c, rank + *done, &it);
-		if (rc || it.vlen != size)
-			break;
-		memcpy(to + (size_t)*done * size, it.val, size);
-	}
-	return rc;
-}
-
-/* get_values - the cursor is on the first one, of that size. The cursor ends on the last value that
- * was copied; *got counts them, also when an error comes behind. to has room for n of them. It ends
- * at the key's last value, at one of another size, or when the room is full. */
-static int get_values(struct move *m, size_t n, uint32_t size, uint8_t *to, size_t *got)
-{
-	assert(n > 0);
-	struct daxkv_cursor *c = m->c;
-	uint32_t last = m->rank;
-	int rc = cursor_sound(c);
-
-	for (*got = 0; !rc;) {
-		uint32_t end;
-		uint32_t done = 0;
-		bool same;
-
-		rc = run_edge(m, true, &end);
-		uint32_t take = 0;
-
-		if (!rc)
-			take = (uint32_t)min_u64(end - m->rank, n - *got);
-		if (!rc)
-			rc = copy_values(c, take, size, to + *got * size, &done);
-		*got += done;
-		if (rc || !done) /* the leaf before had the last one */
-			break;
-		m->left = false;
-		last = m->rank = c->path.rank += done - 1;
-		if (done < take)
-			return 0;
-		if (*got == n)
-			return 0;
-		if (inside(m, true, end))
-			return 0;
-		rc = beside(m, true, &same);
-		if (rc || !same)
-			break;
-		m->rank = c->path.rank;
-	}
-	m->rank = last;
-	move_undo(m);
-	if (rc == DAXKV_NOT_FOUND)
-		return 0;
-	return rc;
-}
-
-/* cursor_get_values - the values of one size of a key, from the cursor's on. VALUE_SIZE when the
- * value under the cursor has another size; INCOMPATIBLE without sorted duplicates. */
-static int cursor_get_values(struct daxkv_cursor *c, size_t n, size_t size, void *bytes,
-                             size_t *got)
-{
-	struct dbstate *s;
-	struct move m;
-	int rc = cursor_ready(c, false, &s);
-
-	if (rc)
-		return rc;
-	if (!s->order.dups)
-		return err_set(DAXKV_INCOMPATIBLE, "values of a key without sorted duplicates");
-	if (c->state == CURSOR_UNSET)
-		return err_set(EINVAL, "the cursor is not positioned");
-	rc = move_begin(&m, c, s);
-	if (rc)
-		return rc;
-	if (m.own.vlen != size)
-		return err_set(DAXKV_VALUE_SIZE, "a value of %u bytes, where %zu were asked for",
-		               m.own.vlen, size);
-	c->gap = false;
-	return get_values(&m, n, m.own.vlen, bytes, got);
-}
-
-/* What was copied counts only when the snapshot is still there [I20]. */
-int daxkv_cursor_get_values(struct daxkv_cursor *c, size_t n, size_t size, void *bytes, size_t *got)
-{
-	size_t some = 0;
-	int rc;
-
-	if (n && bytes && got)
-		rc = cursor_get_values(c, n, size, bytes, &some);
-	else
-		rc = err_set(EINVAL, "room for one value is needed, and for the "
-		                     "number of them");
-	if (c && c->txn)
-		rc = txn_done(c->txn, rc);
-	if (!rc)
-		*got = some;
 	return err_answer(rc);
 }

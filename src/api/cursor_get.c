@@ -118,14 +118,27 @@ static __attribute__((noinline)) int get_last_dup(struct daxkv_cursor *c, struct
 	return get_dup_end(c, key, value, DAXKV_LAST_DUP);
 }
 
-/* get_current - of a cursor that is AT an entry; other ones go the common way. */
-static __attribute__((noinline)) int get_current(struct daxkv_cursor *c, struct daxkv_val *key,
-                                                 struct daxkv_val *value)
+/* get_current_far - of a cursor that is AT an entry; other ones go the common way. */
+static __attribute__((noinline)) int get_current_far(struct daxkv_cursor *c, struct daxkv_val *key,
+                                                     struct daxkv_val *value)
 {
 	if (!c || c->state != CURSOR_AT || !c->txn || txn_check(c->txn, false) ||
 	    c->path.rank >= place_live(c) || ((key || value) && cursor_output(c, key, value)))
 		return err_answer(cursor_move_far(c, key, value, DAXKV_GET_CURRENT));
 	c->gap = false; /* the entry behind the gap is the cursor's from here on */
+	return 0;
+}
+
+/* get_current - of a uniform entry in a leaf whose order is at hand nothing needs to be read. */
+static __attribute__((noinline)) int get_current(struct daxkv_cursor *c, struct daxkv_val *key,
+                                                 struct daxkv_val *value)
+{
+	if (UNLIKELY(c->state != CURSOR_AT || !c->ordered || !txn_usable(c->txn, false)))
+		return get_current_far(c, key, value);
+	if (UNLIKELY(c->path.rank >= c->n || !cursor_uniform(c, c->order[c->path.rank])))
+		return get_current_far(c, key, value);
+	uniform_output(c, c->order[c->path.rank], key, value);
+	c->gap = false;
 	return 0;
 }
 
@@ -157,7 +170,7 @@ static __attribute__((noinline)) int get_far(struct daxkv_cursor *c, struct daxk
                                              struct daxkv_val *value, enum daxkv_cursor_op op)
 {
 	if (op == DAXKV_GET_CURRENT)
-		return get_current(c, key, value);
+		return get_current_far(c, key, value);
 	if (op <= DAXKV_LAST)
 		return get_end(c, key, value, op);
 	if (op >= DAXKV_NEXT_KEY && op <= DAXKV_LAST_DUP)
@@ -208,6 +221,8 @@ ALWAYS_INLINE int cursor_get(struct daxkv_cursor *c, struct daxkv_val *key, stru
 		return get_first_dup(c, key, value);
 	case DAXKV_LAST_DUP:
 		return get_last_dup(c, key, value);
+	case DAXKV_GET_CURRENT:
+		return get_current(c, key, value);
 	default:
 		return get_far(c, key, value, op);
 	}

@@ -75,7 +75,7 @@ int cursor_back(struct daxkv_cursor *c, const struct tree *t)
 static int seek(struct daxkv_cursor *c, const struct tree *t, const struct probe *p)
 {
 	c->ordered = false;
-	return tree_seek(t, p, &c->path);
+	return tree_seek_again(t, p, &c->path);
 }
 
 /* By the order at hand, else by the rank. */

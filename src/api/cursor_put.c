@@ -8,78 +8,59 @@
  */
 #include "api/cursor.h"
 
-/* put_behind - whether the pair belongs right behind the values that the key under the cursor has
- * in its leaf, which a count has looked for: *behind, at run.end. The last of them tells: it has
- * the key, and a smaller value. CORRUPT. */
-static int put_behind(const struct daxkv_cursor *c, const struct order *o, const struct probe *p,
-                      bool *behind)
+/* rank_near - where a pair is likely to go in the leaf where the cursor stands: behind the values
+ * of its key, if a count has looked for their end, or where a seek for a key that is not there has
+ * led. *rank is 0 elsewhere. CORRUPT. */
+static int rank_near(struct daxkv_cursor *c, const struct tree *t, const struct daxkv_val *key,
+                     uint32_t *rank)
 {
-	struct item last;
-	uint32_t eoff;
+	bool same;
 
-	*behind = false;
-	if (!place_at_first(c))
+	*rank = 0;
+	if (place_at_first(c) && c->run.end) {
+		*rank = c->run.end;
 		return 0;
-	if (!c->run.end)
-		return 0;
-	assert(c->run.end > c->path.rank);
-	int rc = leaf_at(&c->path.leaf, c->run.end - 1, &eoff);
+	}
+	int rc = cursor_same_key(c, t, key->data, (uint32_t)key->size, &same);
 
-	if (rc)
-		return rc;
-	rc = leaf_item(&c->path.leaf, eoff, &last);
-	if (rc)
-		return rc;
-	if (!order_key_same(o, last.key, last.klen, p->key, p->klen))
-		return 0;
-	*behind = order_dup_cmp(o, last.val, last.vlen, p->dup, p->dlen) < 0;
-	return 0;
+	if (!rc && !same)
+		*rank = c->path.rank;
+	return rc;
 }
 
-/* place_near - where a pair with the key under the cursor goes, when that is between two entries of
- * the leaf where it stands: the way that led there is the way to the place. put->path NULL: it is
- * elsewhere, or not to be told by this leaf alone. Nothing is changed. CORRUPT. */
+/* place_near - where a pair goes, when that is in the leaf where the cursor stands: the way that
+ * led there is the way to the place. put->path NULL: it is elsewhere, or not to be told so quickly.
+ * Nothing is changed. CORRUPT. */
 static int place_near(struct daxkv_cursor *c, struct put *put)
 {
-	const struct order *o = &put->s->order;
+	const struct tree *t = &put->s->tree;
 	const struct probe p = entry_probe(put->key, put->value, PROBE_AT);
 	struct path *path = c->txn->store->scratch.finger;
-	uint32_t live;
-	bool same = true;
+	uint32_t rank;
+	bool is;
 
 	if (c->gap)
 		return 0;
-	if (put->s->tree.batch)
+	if (t->batch)
 		return 0;
-	live = place_live(c);
-	if (c->path.rank >= live)
+	if (c->path.rank >= place_live(c))
 		return 0;
-	int rc = put_behind(c, o, &p, &put->behind);
+	int rc = rank_near(c, t, put->key, &rank);
 
 	if (rc)
 		return rc;
-	if (!put->behind)
-		rc = cursor_same_key(c, &put->s->tree, p.key, p.klen, &same);
-	if (rc)
-		return rc;
-	if (!same)
+	if (!rank)
 		return 0;
 	c->txn->store->scratch.finger_of = NULL;
 	path_copy(path, &c->path);
 	path_leaf(txn_view(c->txn), path);
-	path->rank = c->run.end;
-	path->eoff = 0;
-	if (!put->behind)
-		rc = path_place(&put->s->tree, path, &p);
+	rc = tree_place_between(t, path, rank, &p, &is);
 	if (rc)
 		return rc;
+	if (!is)
+		return 0;
 	put->path = path;
-	if (path->eoff)
-		return 0;
-	if (path->rank > 0 && path->rank < live)
-		return 0;
-	put->path = NULL;
-	put->behind = false;
+	put->behind = rank != c->path.rank && rank < place_live(c);
 	return 0;
 }
 

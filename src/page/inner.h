@@ -68,6 +68,12 @@ static inline uint64_t inner_kid(const struct view *v, const struct fmt_page *pa
 int inner_sep(const struct view *view, const struct fmt_page *page, uint64_t off, uint32_t index,
               struct sep *sep);
 
+/* inner_sep_before - whether separator index lies before the probe, or is it: the probe belongs to
+ * its right. CORRUPT. */
+int inner_sep_before(const struct view *view, const struct fmt_page *page, uint64_t off,
+                     const struct order *order, uint32_t index, const struct probe *probe,
+                     bool *before);
+
 /* INNER_EACH - what a separator takes beside its lengths and bytes: a head, a kid, an offset.
  * inner_cost - bytes that a separator and its kid take in a page. inner_usable - what a page has
  * for them. */

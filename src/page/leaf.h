@@ -495,7 +495,6 @@ uint32_t leaf_pack_build(struct leaf_pack *pack, const struct order *order, uint
 struct leaf_change {
 	struct item item;
 	uint32_t rank;           /* in the leaf's order, as leaf_place found it */
-	uint32_t fp;             /* of the key: order_fp */
 	enum fmt_slot_kind kind; /* what the slot says of that rank */
 	bool to_fill;            /* bytes of the value are going to change */
 };

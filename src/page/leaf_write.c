@@ -324,7 +324,7 @@ static struct fresh fresh_plan(const struct order *o, const struct leaf *l,
 	    .entry = entry,
 	    .end = end,
 	    .body = FMT_TAIL_BEFORE + behind - entry,
-	    .slot = FMT_SLOT(entry, end, c->fp, c->rank, c->kind),
+	    .slot = FMT_SLOT(entry, end, order_fp(it->key, it->klen), c->rank, c->kind),
 	    .to_fill = c->to_fill,
 	};
 }
@@ -397,15 +397,12 @@ static int append_shared(struct wset *w, const struct leaf *l, struct wpage *wp,
 int leaf_append(struct wset *w, const struct order *o, const struct leaf *l,
                 const struct leaf_change *c, bool *done, const uint8_t **value)
 {
-	struct fresh f = fresh_plan(o, l, c);
 	struct wpage *wp;
 	int rc;
 
 	assert(c->kind != 0);
 	*done = false;
 	if (l->nslots == FMT_TAIL_SLOTS)
-		return 0;
-	if (f.end > l->psize)
 		return 0;
 	if (wset_kept(w, l->page))
 		return 0;
@@ -415,6 +412,10 @@ int leaf_append(struct wset *w, const struct order *o, const struct leaf *l,
 		*done = *value;
 	}
 	if (*done)
+		return 0;
+	struct fresh f = fresh_plan(o, l, c);
+
+	if (f.end > l->psize)
 		return 0;
 	fresh_make(w, &f, &c->item);
 	if (wset_editable(w, wp))

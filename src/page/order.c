@@ -167,16 +167,18 @@ int order_dup_cmp(const struct order *o, const uint8_t *a, uint32_t alen, const 
 }
 
 /* A probe before or after all duplicates of a key is settled by its edge. <0: the entry lies before
- * the probe. */
+ * the probe. Most searches come to the key itself, which its bytes tell without an order. */
 int order_cmp(const struct order *o, const uint8_t *key, uint32_t klen, const uint8_t *dup,
               uint32_t dlen, const struct probe *p)
 {
-	int c = order_key_cmp(o, key, klen, p->key, p->klen);
+	if (o->key == ORDER_OWN || klen != p->klen || !order_bytes_same(key, p->key, klen)) {
+		int c = order_key_cmp(o, key, klen, p->key, p->klen);
 
-	if (c)
-		return c;
+		if (c)
+			return c;
+	}
 	if (!o->dups)
-		return c;
+		return 0;
 	if (p->edge != PROBE_AT) {
 		if (p->edge == PROBE_BEFORE)
 			return 1;

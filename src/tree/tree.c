@@ -424,7 +424,6 @@ static int store_in_leaf(struct tree *t, struct path *path, const struct item *i
 	struct leaf_change c = {
 	    .item = *item,
 	    .rank = path->rank,
-	    .fp = order_fp(item->key, item->klen),
 	    .kind = old ? FMT_SLOT_REPLACE : FMT_SLOT_INSERT,
 	    .to_fill = !item->val || item->flags & FMT_ENTRY_BLOB,
 	};
@@ -598,7 +597,6 @@ static int entry_out(struct tree *t, struct path *path)
 		struct leaf_change c = {
 		    .item = gone,
 		    .rank = path->rank,
-		    .fp = order_fp(gone.key, gone.klen),
 		    .kind = FMT_SLOT_REMOVE,
 		};
 

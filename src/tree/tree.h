@@ -126,6 +126,17 @@ struct tree_batch { /* entries that ascend behind all others, not yet in the tre
 struct tree_tally;
 struct tree_noted;
 
+/* ways that a writer remembers, of trees at most so high; see tree_way.c */
+#define TREE_WAYS       1024u
+#define TREE_WAY_HEIGHT 4u
+struct tree_way {
+	uint32_t id;     /* of the tree */
+	uint32_t height; /* of the path; 0: there is no way */
+	uint32_t place;  /* where it ended in the leaf */
+	/* by level: the kid taken */
+	uint32_t index[TREE_WAY_HEIGHT];
+};
+
 /*
  * One for each store, in ordinary memory. What rebuilding a page needs is allocated when the store
  * is opened for writing. items, seps and kids have room for two pages at once, because a page may
@@ -146,7 +157,8 @@ struct tree_scratch { /* the writer's, for rebuilding pages */
 	struct path *finger;      /* the last place of a put */
 	/* the tree whose last leaf that is, while nothing else has changed; NULL: none */
 	const struct tree *finger_of;
-	struct tree_row { /* see tree_row.c */
+	struct tree_way *way; /* TREE_WAYS; NULL: not needed so far */
+	struct tree_row {     /* see tree_row.c */
 		/* the leaf of the last change that went to the tail of a leaf and could have been
 		 * made in the base of a private one: a removal, or another value of the same size.
 		 * And its transaction */
@@ -240,6 +252,14 @@ int tree_step(const struct tree *tree, struct path *path, bool forward, bool *mo
 /* tree_beside - where the next (forward) or previous leaf under the same parent lies, for
  * prefetching only; 0: none. */
 uint64_t tree_beside(const struct tree *tree, const struct path *path, bool forward);
+
+/* tree_seek_again - tree_seek, which a writer's tree with sorted duplicates does by the way that
+ * led to the key the last time, if that still leads there. tree_place_between - whether the place
+ * before the entry of that rank in the path's leaf is the probe's, and no entry is: then the path
+ * goes there. CORRUPT. */
+int tree_seek_again(const struct tree *tree, const struct probe *probe, struct path *path);
+int tree_place_between(const struct tree *tree, struct path *path, uint32_t rank,
+                       const struct probe *probe, bool *is);
 
 /* tree_seek_put - tree_seek for a put of that many bytes of key and value, to scratch->finger: when
  * keys ascend, without going down the tree again. */
@@ -389,6 +409,10 @@ static inline int tree_tally_change(struct tree *tree, const struct item *item, 
 		return 0;
 	return tree_tally_count(tree, item->key, item->klen, one_more);
 }
+/* tree_tally_known - how many values the key has, by what a writer has in memory; 0: not known.
+ * tree_tally_learn - they were counted. */
+uint64_t tree_tally_known(const struct tree *tree, const uint8_t *key, uint32_t klen);
+void tree_tally_learn(const struct tree *tree, const uint8_t *key, uint32_t klen, uint64_t values);
 int tree_tally_cut(struct tree *tree, const struct probe *from, const struct probe *to,
                    uint64_t *values);
 int tree_tally_clear(struct tree *tree, bool forget);

@@ -93,6 +93,8 @@ int tree_seek_put(struct tree *t, const struct probe *probe, uint32_t bytes)
 		}
 	}
 	t->scratch->finger_of = NULL;
+	if (t->order->dups)
+		return tree_seek_again(t, probe, path);
 	int rc = tree_down(t, probe, path);
 
 	if (rc)

@@ -42,6 +42,7 @@ void tree_scratch_close(struct tree_scratch *s)
 	free(s->pair);
 	free(s->places);
 	free(s->finger);
+	free(s->way);
 	free(s->freed);
 	for (unsigned int i = 0; s->batch && i < TREE_BATCHES; i++)
 		free(s->batch[i].pack.page);

@@ -30,9 +30,11 @@
 #include <errno.h>
 #include <stdlib.h>
 
-struct tree_tally {        /* what is known of one key */
-	uint64_t round;    /* good when it is the scratch's */
-	uint64_t values;   /* 0: it has no tally */
+struct tree_tally {      /* what is known of one key */
+	uint64_t round;  /* good when it is the scratch's */
+	uint64_t values; /* 0: it has no tally */
+	/* of a key without one: how many it has, where a writer has counted them; else 0 */
+	uint64_t counted;
 	struct tree *tree; /* whose; good while it is owed */
 	uint32_t id;       /* of the tree */
 	uint32_t klen;
@@ -203,6 +205,7 @@ static int tally_load(struct tree *t, const uint8_t *key, uint32_t klen, struct 
 	tally->klen = klen;
 	tally->id = t->id;
 	tally->values = values;
+	tally->counted = 0;
 	tally->owed = 0;
 	tally->noted = false;
 	tally->round = t->scratch->tally_round;
@@ -217,8 +220,11 @@ int tree_tally_count(struct tree *t, const uint8_t *key, uint32_t klen, bool one
 
 	if (rc)
 		return rc;
-	if (!tally->values)
+	if (!tally->values) {
+		if (tally->counted)
+			tally->counted += one_more ? 1 : UINT64_MAX;
 		return 0;
+	}
 	if (one_more)
 		tally->values++;
 	else
@@ -229,20 +235,48 @@ int tree_tally_count(struct tree *t, const uint8_t *key, uint32_t klen, bool one
 	return 0;
 }
 
+/* known_of - what is in memory of the key; NULL: nothing. */
+static struct tree_tally *known_of(const struct tree *t, const uint8_t *key, uint32_t klen)
+{
+	struct tree_tally *tally;
+
+	if (!t->tallies || !t->tallies->root)
+		return NULL;
+	if (!t->scratch || !t->scratch->tally || place_of(t, key, klen, &tally))
+		return NULL;
+	return is_of(t, tally, key, klen) ? tally : NULL;
+}
+
+/* With or without a tally. */
+uint64_t tree_tally_known(const struct tree *t, const uint8_t *key, uint32_t klen)
+{
+	const struct tree_tally *tally = known_of(t, key, klen);
+
+	if (!tally)
+		return 0;
+	return tally->values ? tally->values : tally->counted;
+}
+
+/* While nothing is known of the key in memory, nothing would keep the number right. */
+void tree_tally_learn(const struct tree *t, const uint8_t *key, uint32_t klen, uint64_t values)
+{
+	struct tree_tally *tally = known_of(t, key, klen);
+
+	if (tally && !tally->values)
+		tally->counted = values;
+}
+
 /* A reader has no memory of its own for them. */
 int tree_tally_find(const struct tree *t, const uint8_t *key, uint32_t klen, uint64_t *values)
 {
+	const struct tree_tally *tally = known_of(t, key, klen);
+
 	*values = 0;
 	if (!t->tallies || !t->tallies->root)
 		return 0;
-	if (t->scratch && t->scratch->tally) {
-		struct tree_tally *tally;
-		int rc = place_of(t, key, klen, &tally);
-
-		if (!rc && is_of(t, tally, key, klen)) {
-			*values = tally->values;
-			return 0;
-		}
+	if (tally) {
+		*values = tally->values;
+		return 0;
 	}
 	return tally_read(t, key, klen, values);
 }
@@ -304,6 +338,7 @@ static int noted_count(const struct tree_noted *noted)
 	if (n < 2)
 		return 0;
 	tally->values = n;
+	tally->counted = 0;
 	owe(t, tally);
 	return 0;
 }
@@ -408,6 +443,7 @@ int tree_tally_cut(struct tree *t, const struct probe *from, const struct probe 
 		rc = tally_load(t, from->key, from->klen, &tally);
 		if (rc)
 			return rc;
+		tally->counted = 0;
 		if (!tally->values)
 			return 0;
 		*values = tally->values;

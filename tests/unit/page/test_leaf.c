@@ -446,7 +446,6 @@ static bool model_step(struct daxkv_store *store, const struct leaf *l, const st
 	                                 .val = (const uint8_t *)&version,
 	                                 .vlen = 4},
 	                        .rank = rank,
-	                        .fp = order_fp((const uint8_t *)key, 8),
 	                        .kind = there ? FMT_SLOT_REPLACE : FMT_SLOT_INSERT};
 	if (there && random_next(x) % 2) {
 		c.kind = FMT_SLOT_REMOVE;
@@ -506,7 +505,6 @@ static void fingerprints_that_are_equal(void **state)
 			                                 .klen = 4,
 			                                 .val = (const uint8_t *)&n,
 			                                 .vlen = 4},
-			                        .fp = fps[f],
 			                        .kind = FMT_SLOT_INSERT};
 			const uint8_t *value;
 			uint32_t eoff;
