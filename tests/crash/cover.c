@@ -4,6 +4,7 @@
 
 #include "cover_tree.h"
 #include "members.h"
+#include "run.h"
 #include "zones.h"
 
 #include <stdio.h>
@@ -152,6 +153,8 @@ void cover_print(void)
 	cover_show("trims to the first size", cover_tree.trims_to_floor);
 	cover_show("pages in memory", cover_tree.memory);
 	cover_show("given places in the file", cover_tree.memory_out);
+	if (run.granule == 512)
+		cover_show("given places in sectors", cover_tree.memory_out);
 	cover_show("longest file", cover.most_mapped);
 	printf("\ncovered:");
 	cover_show("commits", cover.commits);

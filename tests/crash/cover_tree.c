@@ -2,6 +2,7 @@
 /* cover_tree.c - see cover_tree.h. The linker leads the engine's calls through here. */
 #include "cover_tree.h"
 
+#include "synced.h"
 #include "txn/commit.h"
 #include "txn/desc.h"
 #include "txn/store.h"
@@ -83,6 +84,7 @@ WRAP(commit_memory_out, struct daxkv_txn *txn)
 		    map_in_memory(w->map, wp->off) && wp->val[0] ? wset_find(w, wp->val[0]) : NULL;
 
 		cover_tree.memory_out += copy && copy->owner && !copy->dead;
+		cover_tree.memory_lazy += copy && copy->owner && !copy->dead && synced_lazy();
 	}
 	return rc;
 }

@@ -13,6 +13,7 @@ struct cover_tree {
 	    owed; /* lists that were found long; tallies that a level of a transaction changed */
 	uint64_t own_large;             /* values that the transaction which wrote them freed */
 	uint64_t memory, memory_out;    /* pages in memory; those that got places in the file */
+	uint64_t memory_lazy;           /* of these, in transactions that began as lazy ones */
 	uint64_t trims, trims_to_floor; /* cuts of the file; to the size that it was made with */
 };
 extern struct cover_tree cover_tree;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "content.h"
+#include "cover_tree.h"
 #include "synced.h"
 #include "treap.h"
 
@@ -112,7 +113,8 @@ void synced_show(void)
 {
 	if (!run.lazy)
 		return;
-	printf("lazy: operations in an interval %lu syncs %lu lost %lu found after a death %lu\n",
+	printf("lazy: operations in an interval %lu syncs %lu lost %lu found after a death %lu "
+	       "pages in memory given places %lu\n",
 	       (unsigned long)synced.lazy, (unsigned long)synced.syncs, (unsigned long)synced.lost,
-	       (unsigned long)synced.found);
+	       (unsigned long)synced.found, (unsigned long)cover_tree.memory_lazy);
 }

@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct oracle_state;
+
 /* synced_start - the store is new. synced_mode - before an outermost transaction: whether it is
  * lazy. */
 void synced_start(void);
