@@ -577,6 +577,11 @@ bench: $(BENCH)
 bench-awkward: $(AWKWARD)
 	$(AWKWARD) $(BENCH_ARGS)
 
+## OpenLDAP's slapadd and server with LMDB and with daxkv's library; BENCH_ARGS
+bench-slapd: $(BUILD)/lmdb/liblmdb.so.0
+	@BUILD=$(BUILD) bench/slapd $(BENCH_ARGS)
+.PHONY: bench-slapd
+
 ## install the other engines that the benchmark compares with, gnuplot for its pictures, and
 ## valgrind
 bench-deps:
