@@ -259,6 +259,7 @@ int store_commit(struct call *call)
 	int err = in_session(call) ? 0 : daxkv_txn_commit(call->txn);
 
 	call->txn = NULL; /* gone whatever the result */
+	call->changed = err == 0 && !in_session(call);
 	return err == 0 ? EXIT_OK : call_fail(call, err, "cannot commit");
 }
 

@@ -146,7 +146,8 @@ int call_output_failed(struct call *call, int err)
 		call->reader_gone = true;
 		return EXIT_SYSTEM;
 	}
-	return call_fail_sys(call, err, "cannot write to the standard output");
+	return call_fail_sys(call, err, "cannot write to the standard output%s",
+	                     call->changed ? "; the change is made" : "");
 }
 
 int call_output(struct call *call, bool flush)

@@ -137,6 +137,20 @@ if [ -w /dev/full ]; then
 	printf 'k\tv\n' >one.tsv
 	t "load --ack to a full device" full_fails load full.kv one.tsv --ack
 	t "what was committed stays" exits 0 kv get full.kv k
+	made() { # COMMAND...: it cannot print its result, and says that the change is made
+		full_fails "$@" && grep -q '; the change is made (' "$log/err"
+	}
+	t "a value that is exchanged" made put full.kv k w --return-old
+	t "is there" prints "$(printf 'k\tw')" kv scan full.kv
+	t "a range that is removed" made del full.kv --prefix k
+	t "is gone" exits 1 kv get full.kv k
+	t "create a database" exits 0 kv create full.kv --db d
+	t "a database that is dropped" made drop full.kv d
+	t "is gone, too" exits 1 kv stat full.kv --db d
+	printf 'put k v\nget k\n' >script
+	unmade() { full_fails batch full.kv script && grep -q 'nothing was changed' "$log/err"; }
+	t "a batch is not made" unmade
+	t "nor is its change there" exits 1 kv get full.kv k
 else
 	skip "a full device" "there is no /dev/full"
 fi
