@@ -669,7 +669,7 @@ unsigned int daxkv_readers_reap(struct daxkv_store *store);
 
 struct daxkv_counters {                       /* since open, over all threads of the process */
 	uint64_t commits;                     /* write transactions made durable */
-	uint64_t fences;                      /* flushes waited for; on a file, each an fdatasync */
+	uint64_t fences;                      /* flushes waited for; on a file fdatasync or msync */
 	uint64_t lines_flushed;               /* cache lines of 64 bytes written back */
 	uint64_t lines_streamed;              /* cache lines written by streaming stores */
 	uint64_t grows;                       /* times the file grew; its fences count as well */

@@ -42,6 +42,7 @@
 #define READERS_DEFAULT 4096u
 #define DBS_DEFAULT     1024u
 #define KEY_MAX         8191u
+#define LOG_PART        16u
 #define OPEN_FLAGS                                                                                 \
 	(DAXKV_CREATE | DAXKV_EXCLUSIVE | DAXKV_READ_ONLY | DAXKV_NO_LOCK | DAXKV_EXTERNAL_LOCK |  \
 	 DAXKV_NO_FILE_LOCK | DAXKV_RESERVE_MAX | DAXKV_POPULATE | DAXKV_GROUP_COMMIT |            \
@@ -89,20 +90,28 @@ static int options_check(const char *path, const struct daxkv_options *o)
 	return 0;
 }
 
-/* group_pays - on persistent memory, and in memory, a fence costs less than to wake a thread.
- * Without a lock file a write transaction may go from thread to thread, which may not wait for each
- * other. Then each commit is its own. */
-static bool group_pays(const struct daxkv_store *store)
+/* flush_is_dear - each page that a fence writes is, and the fence itself. On persistent memory, and
+ * in memory, it costs less than to wake a thread, or to write a page's words beside each other. */
+static bool flush_is_dear(const struct daxkv_store *store)
 {
 	struct statfs fs;
 
-	if (store->nolock)
-		return false;
 	if (store->map.medium != DAXKV_MEDIUM_FILE)
 		return false;
 	if (fstatfs(store->map.fd, &fs) != 0)
 		return false;
 	return (uint32_t)fs.f_type != TMPFS_MAGIC;
+}
+
+/* commit_options - how commits wait for the medium. Without a lock file a write transaction may go
+ * from thread to thread, which may not wait for each other: there are no groups. */
+static void commit_options(struct daxkv_store *store, const struct daxkv_options *o)
+{
+	const bool dear = flush_is_dear(store);
+
+	store->log_part = LOG_PART;
+	store->logs = dear && !store->read_only && !store->external_lock;
+	store->group.on = dear && o->flags & DAXKV_GROUP_COMMIT && !store->nolock;
 }
 
 /* share_open - the state shared with other users, for who is alone too. A read-only user without
@@ -159,7 +168,7 @@ static int share_open(struct daxkv_store *store, const struct daxkv_options *o, 
 	store->map.committed = &store->share->size;
 	store->lock.writer = &store->writer_thread;
 	lazy_options(store, o);
-	store->group.on = o->flags & DAXKV_GROUP_COMMIT && group_pays(store);
+	commit_options(store, o);
 	return 0;
 }
 

@@ -80,6 +80,7 @@ int open_writer(struct daxkv_store *store, uint64_t txn)
 	rc = wset_open(&store->wset, &store->map, &store->space, store->page_size);
 	if (rc)
 		return rc;
+	store->wset.whole_words = store->map.medium == DAXKV_MEDIUM_FILE;
 	rc = tree_scratch_open(&store->scratch, store->page_size);
 	store->writer_view = (struct view){
 	    .map = &store->map,

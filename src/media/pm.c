@@ -82,6 +82,18 @@ int pm_fence(struct pm *pm)
 	return pm->failed;
 }
 
+/* A fence of all is one of each range as well. */
+int pm_fence_range(struct pm *pm, const void *p, size_t n)
+{
+	assert(n > 0);
+	if (!pm->ops->fence_range)
+		return pm_fence(pm);
+	count(&pm->fences, 1);
+	if (!pm->failed)
+		pm->failed = pm->ops->fence_range(pm, p, n);
+	return pm->failed;
+}
+
 /* The compiler may split or repeat these stores, so they are for bytes that nobody looks at yet. */
 void pm_plain_write(struct pm *pm, void *dst, const void *src, size_t n)
 {

@@ -8,6 +8,7 @@
  *   pm_store8              one word, by an atomic release store
  *   pm_flush               start writing the lines of a range back
  *   pm_fence               wait until all that this thread flushed or streamed is durable
+ *   pm_fence_range         wait until what was stored in a range is durable, and nothing else
  *
  * Above this floor a pointer into the mapping points to const, so the compiler finds a store that
  * bypasses it. The rule that makes it correct: nothing is durable before a fence after its flush,
@@ -15,9 +16,10 @@
  * its own thread only.
  *
  * What the calls do is chosen when the file is mapped: pm_dax.c (libpmem, on MAP_SYNC mappings and
- * emulated) and pm_file.c (flush does nothing, the fence is fdatasync). Rejected: pmem_is_pmem()
- * and PMEM_IS_PMEM_FORCE as the test for DAX, because they can be wrong; msync, because it needs
- * the list of ranges that fdatasync knows by itself.
+ * emulated) and pm_file.c (flush does nothing, the fence is fdatasync, that of a range msync).
+ * Rejected: pmem_is_pmem() and PMEM_IS_PMEM_FORCE as the test for DAX, because they can be wrong;
+ * msync for all that a commit changed, because it needs the list of ranges that fdatasync knows by
+ * itself, and waits for the disk once for each.
  *
  * The counters are there for tests and for daxkv_counters: what a commit costs in lines and fences
  * is stated in DESIGN, and measured.
@@ -42,6 +44,8 @@ struct pm_ops {
 	/* starts the write-back of all lines that the range touches */
 	void (*flush)(struct pm *pm, const void *p, size_t n);
 	int (*fence)(struct pm *pm); /* 0 or errno */
+	/* the same for what was stored in a range; NULL: fence does it */
+	int (*fence_range)(struct pm *pm, const void *p, size_t n);
 };
 
 struct pm {
@@ -89,6 +93,12 @@ void pm_flush(struct pm *pm, const void *p, size_t n);
  * store into panic. The kernel tells of a lost write once only, so that a later success means
  * nothing: it fails from then on. */
 int pm_fence(struct pm *pm);
+
+/* pm_fence_range - wait until what was stored in [p, p + n) so far, by any thread or process, is
+ * durable. Nothing is known of other bytes: they may be durable, as at any time, or not. Where
+ * flush does nothing alone (ops->finds). Returns what pm_fence does, and fails for good likewise.
+ */
+int pm_fence_range(struct pm *pm, const void *p, size_t n);
 
 /* pm_plain_write, pm_plain_store8 - what the backends on plain memory share. */
 void pm_plain_write(struct pm *pm, void *dst, const void *src, size_t n);

@@ -9,6 +9,8 @@
 #include "base/err.h"
 #include "media/pm.h"
 
+#include <sys/mman.h>
+
 /* file_flush - the kernel knows by itself which pages are dirty. */
 static void file_flush(struct pm *pm, const void *p, size_t n)
 {
@@ -32,6 +34,25 @@ static int file_fence(struct pm *pm)
 	return 0;
 }
 
+/* file_fence_range - of the pages that the range touches. The kernel writes no others of the file
+ * for it, but an error that it met with any of them since the last call is told here. */
+static int file_fence_range(struct pm *pm, const void *p, size_t n)
+{
+	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	const uintptr_t from = (uintptr_t)p / page * page;
+	const int cancel = cancel_off();
+	int rc;
+
+	(void)pm;
+	do
+		rc = msync((void *)from, (uintptr_t)p + n - from, MS_SYNC) == 0 ? 0 : errno;
+	while (rc == EINTR);
+	cancel_restore(cancel);
+	if (rc)
+		return err_sys(rc, "msync");
+	return 0;
+}
+
 /* private_fence - there is nothing that could become durable. */
 static int private_fence(struct pm *pm)
 {
@@ -47,6 +68,7 @@ const struct pm_ops pm_file_ops = {
     .store8 = pm_plain_store8,
     .flush = file_flush,
     .fence = file_fence,
+    .fence_range = file_fence_range,
 };
 
 const struct pm_ops pm_private_ops = {

@@ -308,13 +308,24 @@ static void shadow_add(struct wset *w, struct wpage *wp, const struct fresh *f)
 	pm_flush(&w->map->pm, from, f->end - f->from);
 }
 
+/* fresh_from - where the bytes of an entry begin that is appended to a page whose entry is wp.
+ * Where a record may have them as words, the first ones of a transaction begin at a word: the rest
+ * of the word before is in the words of an earlier record, perhaps, which recovery stores [R10]. */
+static inline uint32_t fresh_from(const struct wset *w, const struct leaf *l,
+                                  const struct wpage *wp)
+{
+	const uint32_t from = leaf_tail_end(l);
+
+	if (LIKELY(!w->whole_words) || wset_editable(w, wp) || (wp && wp->fresh_end))
+		return from;
+	return (uint32_t)round_up(from, FMT_WORD);
+}
+
 /* fresh_plan - where the entry will lie, if it has room. Whether it has room is for the caller: end
  * may lie behind the page. */
-static struct fresh fresh_plan(const struct order *o, const struct leaf *l,
-                               const struct leaf_change *c)
+static struct fresh fresh_plan(const struct order *o, uint32_t from, const struct leaf_change *c)
 {
 	const struct item *it = &c->item;
-	uint32_t from = leaf_tail_end(l);
 	uint32_t entry = leaf_entry_align(o, from + FMT_TAIL_BEFORE, it->klen);
 	uint32_t behind = entry + FMT_ENTRY_SIZE + it->klen + it->vlen;
 	uint32_t end = (uint32_t)round_up(behind + FMT_TAIL_AFTER, 4);
@@ -413,7 +424,7 @@ int leaf_append(struct wset *w, const struct order *o, const struct leaf *l,
 	}
 	if (*done)
 		return 0;
-	struct fresh f = fresh_plan(o, l, c);
+	struct fresh f = fresh_plan(o, fresh_from(w, l, wp), c);
 
 	if (f.end > l->psize)
 		return 0;

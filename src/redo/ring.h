@@ -12,14 +12,14 @@
  * bytes and word list go to pages, a fence, then the record.
  *
  * The rule that makes it correct: the place of record T - FMT_RING_RECORDS is overwritten at T,
- * when durable_upto is T - 2 at least [R2]. Rejected: a log of variable records, because finding
- * its end means trusting stale bytes or another durable word.
+ * when durable_upto is less than FMT_RING_RECORDS behind: T - 2, or on a file up to T - 61 [R2].
+ * Rejected: a log of variable records, because finding its end means trusting stale bytes or
+ * another durable word.
  *
  * What a reader of this file should know: a record is at most 512 bytes, eight cache lines; the
  * commonest one, of a single put, is one line. Its hash is seeded with the store's own number, so
  * that a record of another store, copied over this one, is not taken for its own. Transaction
- * numbers only rise, and 64 of them are there: with durable_upto two behind, the record that is
- * overwritten has not been needed for 62 transactions.
+ * numbers only rise.
  */
 #ifndef DAXKV_RING_H
 #define DAXKV_RING_H

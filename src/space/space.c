@@ -414,6 +414,21 @@ int space_take_spill(struct space *s, uint64_t pages, uint64_t *off)
 	return take(s, pages, SPACE_SPILL, SPACE_BUSY, off);
 }
 
+/* What the limbo may let go is looked at only where nothing else is free. */
+int space_spill_here(struct space *s, uint64_t pages, uint64_t *off, bool *found)
+{
+	uint64_t page;
+	int rc = space_find_kept(s, pages, &page, found);
+
+	if (!rc && !*found && s->limbo.n) {
+		space_release(s);
+		rc = space_find_kept(s, pages, &page, found);
+	}
+	if (rc || !*found)
+		return rc;
+	return space_take_spill(s, pages, off);
+}
+
 /* given_in_range - whether an extent that the file names can be one. */
 static bool given_in_range(const struct space *s, uint64_t off, uint64_t pages)
 {

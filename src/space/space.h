@@ -199,6 +199,10 @@ int space_take(struct space *space, uint64_t pages, uint64_t *off);
  * in the file, held after the commit. */
 int space_take_spill(struct space *space, uint64_t pages, uint64_t *off);
 
+/* space_spill_here - the same where such an extent is free already: nothing grows, and no
+ * checkpoint is made for it. Not *found: there is none. Errors: CORRUPT, ENOMEM. */
+int space_spill_here(struct space *space, uint64_t pages, uint64_t *off, bool *found);
+
 /* space_give - free pages that a commit refers to: held until nobody needs them. space_give_own -
  * free pages that the running transaction took and that nothing refers to: reusable at once. */
 int space_give(struct space *space, uint64_t off, uint64_t pages);

@@ -67,9 +67,9 @@ struct wset {
 	/* pages born before it get no words, but are replaced: a lazy interval's first number; 0:
 	 * there is none [L1] */
 	uint64_t first;
-	/* leaves of trees with at most so many inner pages are replaced at their first change, as
-	 * long as pages are plenty: see tree_copy_pays. 0: of none. It outlasts a transaction */
-	uint64_t copies;
+	/* what a transaction appends to a committed leaf begins at a word, because records may have
+	 * such bytes as words: see leaf_append. Fixed when the store is opened */
+	bool whole_words;
 	unsigned int level; /* nesting, 1 = outermost */
 	uint64_t changes;   /* put and delete calls so far */
 	/* pages written whole, so far and before: never set back */

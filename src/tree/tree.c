@@ -447,10 +447,6 @@ static int store_in_leaf(struct tree *t, struct path *path, const struct item *i
 		if (rc)
 			return rc;
 	}
-	if (UNLIKELY(t->view->w->copies) && !placed->dense)
-		rc = tree_copy_pays(t, &path->leaf, &placed->dense);
-	if (rc)
-		return rc;
 	if (old && path->height > 1)
 		less = shrinks_by(t, old, item);
 	if (UNLIKELY(less)) {
@@ -589,8 +585,6 @@ static int entry_out(struct tree *t, struct path *path)
 	}
 	if (w->n && left && !join && !wset_editable(w, wp))
 		rc = tree_row_begins(t, &path->leaf, TREE_ROW_REMOVALS, &placed.dense);
-	if (!rc && UNLIKELY(w->copies) && !placed.dense)
-		rc = tree_copy_pays(t, &path->leaf, &placed.dense);
 	if (rc)
 		return rc;
 	if (left && !join && !placed.dense) {

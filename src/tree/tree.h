@@ -541,9 +541,6 @@ int tree_items_without(struct tree *tree, const struct path *path, struct item *
 #define TREE_ROW_REMOVALS 4u
 #define TREE_ROW_UPDATES  8u
 int tree_row_begins(struct tree *tree, const struct leaf *leaf, unsigned int most, bool *begins);
-/* tree_copy_pays - before a change of the leaf: *pays when it is better written anew than appended
- * to, in a group of commits. CORRUPT, ENOMEM. */
-int tree_copy_pays(const struct tree *tree, const struct leaf *leaf, bool *pays);
 static inline void tree_row_own(struct tree_scratch *scratch)
 {
 	scratch->row.own++;

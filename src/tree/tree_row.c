@@ -48,17 +48,3 @@ int tree_row_begins(struct tree *t, const struct leaf *l, unsigned int most, boo
 	*begins = *begins && !scarce;
 	return rc;
 }
-
-/* A leaf of this group has been written anew already, and its slots are no page more. Where pages
- * are scarce, because an old reader holds what the copies leave, the file does not grow for it. */
-int tree_copy_pays(const struct tree *t, const struct leaf *l, bool *pays)
-{
-	struct wset *w = t->view->w;
-	bool scarce = true;
-	int rc = 0;
-
-	if (t->inner_pages <= w->copies && l->page->birth < w->txn)
-		rc = space_scarce(w->space, &scarce);
-	*pays = !scarce;
-	return rc;
-}

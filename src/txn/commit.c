@@ -22,6 +22,9 @@
  *   spilled   its words do not: they go to pages of their own, which the record names; a fence
  *             before the record
  *
+ * On a file most are logged instead (commit_log.c): the record has the fresh bytes as words, and
+ * the fence is of the record alone.
+ *
  * An error up to step 3 leaves the store as it was, and the caller undoes the transaction. A fence
  * that fails puts the store into panic instead: nobody knows whether the commit counts [R5].
  *
@@ -136,15 +139,26 @@ int commit_stage_limbo(struct daxkv_store *store)
 	return stage_limbo(store);
 }
 
-/* durable_upto - what the record of the running transaction, T, says: the words of T-2 are durable
- * for sure, those of T-1 when a checkpoint was made since. */
-static uint64_t durable_upto(const struct daxkv_store *store)
+/* durable_upto - what the record of the running transaction, T, says. The words of T-2 are durable
+ * for sure, those of T-1 when a checkpoint was made since. Behind logged commits it is further
+ * back. A number that cannot be was written into the lock file by somebody else. */
+uint64_t commit_durable_upto(const struct daxkv_store *store)
 {
 	const uint64_t txn = store->wset.txn;
+	const uint64_t durable = store->share->durable;
 
-	if (store->share->durable == txn - 1)
-		return txn - 1;
+	if (LIKELY(durable < txn && txn - durable <= COMMIT_LAG + 1))
+		return durable;
 	return txn - min_u64(txn, 2);
+}
+
+/* record_fence - step 4 where all but the record is durable. */
+static int record_fence(struct daxkv_store *store)
+{
+	if (store->logs)
+		return commit_record_fence(store);
+	/* Orders: the record, before its words in place. */
+	return commit_fence(store, "committing");
 }
 
 /* Pages that are in the list already are kept when it grows; *list is the caller's to free. */
@@ -224,10 +238,10 @@ static int record_spilled(struct daxkv_store *store, struct words *words)
 	rc = commit_fence(store, "writing a large transaction");
 	if (rc)
 		goto free_pages;
-	ring_write_spilled(&store->ring, txn, durable_upto(store), npages ? page[0] : 0, words->n,
-	                   crc);
+	ring_write_spilled(&store->ring, txn, commit_durable_upto(store), npages ? page[0] : 0,
+	                   words->n, crc);
 	/* Orders: the record, before its words in place. */
-	rc = commit_fence(store, "committing");
+	rc = record_fence(store);
 free_pages:
 	free(page);
 	return rc;
@@ -241,7 +255,7 @@ static int record_small(struct daxkv_store *store, const struct words *words, st
 
 	if (rc)
 		return rc;
-	const uint64_t durable = durable_upto(store);
+	const uint64_t durable = commit_durable_upto(store);
 
 	flush_private(&store->wset, ranges);
 	ring_write(&store->ring, store->wset.txn, durable, ranges->r, ranges->n, words->w,
@@ -265,17 +279,19 @@ static int record_fenced(struct daxkv_store *store, const struct words *words)
 	rc = commit_fence(store, "writing a transaction's data");
 	if (rc)
 		return rc;
-	ring_write(&store->ring, store->wset.txn, durable_upto(store), NULL, 0, words->w, words->n);
+	ring_write(&store->ring, store->wset.txn, commit_durable_upto(store), NULL, 0, words->w,
+	           words->n);
 	/* Orders: the record, before its words in place. */
-	return commit_fence(store, "committing");
+	return record_fence(store);
 }
 
 /* ---- steps 5 and 6 --------------------------------------------------------------------------- */
 
 /* commit_store - steps 5 and 6, after the record is durable: nothing here can fail. The words may
  * reach the medium in any order, or not at all: recovery stores them again from the record [I1].
- * published comes last, because a reader that sees it looks at all the others. */
-static void commit_store(struct daxkv_store *store)
+ * published comes last, because a reader that sees it looks at all the others. full: the fence was
+ * of all that had been stored before. */
+static void commit_store(struct daxkv_store *store, bool full)
 {
 	uint64_t txn = store->wset.txn;
 
@@ -288,8 +304,10 @@ static void commit_store(struct daxkv_store *store)
 		commit_count_keep(store);
 	space_committed(&store->space, txn);
 	/* what the record, fenced now, says [R3] */
-	store->space.releasable = store->share->releasable = durable_upto(store);
-	store->share->durable = txn - 1; /* flushed when txn began, fenced with it [R9] [I3] */
+	store->space.releasable = store->share->releasable = commit_durable_upto(store);
+	/* flushed when txn began, fenced with it [R9] [I3] */
+	if (full)
+		store->share->durable = txn - 1;
 	store->known = txn;
 	store_release(&store->share->size, store->space.end);
 	store_relaxed(&store->commits, store->commits + 1);
@@ -305,6 +323,29 @@ static bool names_fit(const struct ranges *ranges, const struct words *words)
 	return ring_fits(ranges->n, words->n);
 }
 
+/* record - steps 2 to 4, as a record of the kind that the transaction can have; own: its words but
+ * those of space. */
+static int record(struct daxkv_store *store, struct ranges *ranges, size_t own, bool may_log,
+                  bool *logged)
+{
+	struct words *words = &store->words;
+
+	*logged = false;
+	if (may_log && !store->space.moved) {
+		int rc = commit_log(store, own, logged);
+
+		if (rc || *logged)
+			return rc;
+	}
+	if (UNLIKELY(!ring_fits(0, words->n))) {
+		words->n = own;
+		return record_spilled(store, words);
+	}
+	if (LIKELY(!store->space.moved) && names_fit(ranges, words))
+		return record_small(store, words, ranges);
+	return record_fenced(store, words);
+}
+
 /* changes_run - steps 1 to 6, with all that the trees have in their pages. The words of space come
  * last: taking a page for a descriptor, or freeing one, changes them. */
 static int changes_run(struct daxkv_txn *txn)
@@ -313,6 +354,8 @@ static int changes_run(struct daxkv_txn *txn)
 	struct daxkv_store *store = txn->store;
 	struct ranges ranges;
 	struct words *words = &store->words;
+	const bool may_log = store->logs && !store->wset.first;
+	bool logged;
 	int rc;
 
 	store->words_txn = 0;
@@ -340,17 +383,10 @@ static int changes_run(struct daxkv_txn *txn)
 		space_undo(&store->space, 0);
 		return commit_empty(store);
 	}
-	if (UNLIKELY(!ring_fits(0, words->n))) {
-		words->n = own;
-		rc = record_spilled(store, words);
-	} else if (LIKELY(!store->space.moved) && names_fit(&ranges, words)) {
-		rc = record_small(store, words, &ranges);
-	} else {
-		rc = record_fenced(store, words);
-	}
+	rc = record(store, &ranges, own, may_log, &logged);
 	if (rc)
 		return rc;
-	commit_store(store);
+	commit_store(store, !logged);
 	return 0;
 }
 
@@ -421,7 +457,7 @@ int commit_trim(struct daxkv_store *store, bool all, bool *cut)
 	if (*cut)
 		rc = record_small(store, &store->words, &ranges);
 	if (*cut && !rc) {
-		commit_store(store);
+		commit_store(store, true);
 		return 0;
 	}
 	*cut = false; /* so many words are not worth it */

@@ -139,7 +139,7 @@ static int share_agrees(const struct daxkv_store *store, uint64_t last)
 	if (store->share_file.fd < 0)
 		return 0;
 	if (there && load_word(ring_at(&store->ring, last + 1)) <= last && durable <= last &&
-	    durable + 1 >= last && (lazy || releasable <= durable))
+	    last - durable <= COMMIT_LAG && (lazy || releasable <= durable))
 		return 0;
 	return err_set(DAXKV_CORRUPT,
 	               "%s is damaged: %lu is not the store's newest commit; "

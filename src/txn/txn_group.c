@@ -25,9 +25,6 @@
 
 #define MEMBERS_MAX  64u
 #define OFFER_MAX_NS UINT64_C(1000000)
-#define COPIES_FROM  8u  /* members, from which on leaves of small trees are copied */
-#define HELD_PART    4u  /* of the file: copies end when more of it waits for readers */
-#define HELD_GROUPS  8u  /* and more than the leaves of so many groups */
 #define ROOM_PAGES   8u  /* that the closing may take for the main database */
 #define ROOM_DB      2u  /* for each other one */
 #define ROOM_WORDS   16u /* words that a page has room for, at least, when they are spilled */
@@ -86,8 +83,9 @@ static bool goes_on(struct daxkv_store *store, uint64_t *offer_ns)
 	*offer_ns = 0;
 	if ((!waiting && n >= g->expected) || n >= MEMBERS_MAX || wlock_starving(lock)) /* [G4] */
 		return false;
-	/* A record that is full costs a second fence, which pays when as many come once more. */
-	const bool room = commit_room(store, n, &words);
+	/* A record that is full costs a second fence, which pays when as many come once more, or
+	 * where it writes a row of pages. */
+	const bool room = commit_room(store, n, &words) || store->logs;
 
 	g->large |= !room && waiting >= n;
 	if (waiting)
@@ -126,30 +124,6 @@ static int room_keep(struct daxkv_txn *txn)
 	return rc;
 }
 
-/* much_waits - whether more pages wait for readers than a few groups leave, which wait at any time:
- * there is an old reader. */
-static bool much_waits(const struct space *s, unsigned int n)
-{
-	const uint64_t pages = s->end / s->psize;
-	uint64_t few = HELD_GROUPS * n;
-
-	few += pages / HELD_PART;
-	return s->limbo.pages > few;
-}
-
-/* members_expect - the next group is taken to be as large as this one. With that many, leaves are
- * written once instead of twice where the pages above them are half as many at most. An old reader
- * would hold each copy, and the file would grow for them. */
-static void members_expect(struct daxkv_store *store, unsigned int n)
-{
-	store->group.expected = n;
-	store->wset.copies = 0;
-	if (n < COPIES_FROM)
-		return;
-	if (!much_waits(&store->space, n))
-		store->wset.copies = n / 2;
-}
-
 /* ---- the end --------------------------------------------------------------------------------- */
 
 /* orphan_undo - the transaction of a member whose thread has ended, nested ones first [G5]. */
@@ -183,7 +157,7 @@ int group_finish(struct daxkv_store *store)
 	if (!rc)
 		store_relaxed(&store->commits, store->commits + n - 1);
 	g->fence_ns = group_clock() - from;
-	members_expect(store, n);
+	g->expected = n;   /* the next group is taken to be as large */
 	group_tell(g, rc); /* [G1] not before */
 	outermost_end(root);
 	return rc;
@@ -255,7 +229,7 @@ bool member_first(struct daxkv_txn *txn, int *rc)
 	uint64_t offer_ns;
 
 	if (!goes_on(store, &offer_ns)) {
-		members_expect(store, 1);
+		store->group.expected = 1;
 		return false;
 	}
 	*rc = member_keep(txn);

@@ -11,7 +11,7 @@
 
 static struct cover {
 	uint64_t records, ranges_named, fenced_records, spilled, most_spilled_words, limbo_pages,
-	    retired, newest;
+	    retired, newest, most_lag;
 	uint64_t commits, aborts, nested_commits, nested_aborts, puts, large, reserved, dup_puts,
 	    dels, cursor_changes, creates, drops, empties, renames;
 	uint64_t reopens, syncs, compacts, moved, compact_cuts, readers, most_mapped;
@@ -37,6 +37,7 @@ void __wrap_ring_write(struct ring *ring, uint64_t txn, uint64_t durable_upto,
                        const struct ring_word *words, size_t nwords)
 {
 	cover.records++;
+	cover.most_lag = max_u64(cover.most_lag, txn - durable_upto);
 	cover.ranges_named += nranges;
 	cover.fenced_records += nranges == 0;
 	cover.newest = txn > cover.newest ? txn : cover.newest;
@@ -47,6 +48,7 @@ void __wrap_ring_write_spilled(struct ring *ring, uint64_t txn, uint64_t durable
                                uint64_t spill_off, uint64_t nwords, uint32_t crc)
 {
 	cover.records++;
+	cover.most_lag = max_u64(cover.most_lag, txn - durable_upto);
 	cover.spilled++;
 	cover.newest = txn > cover.newest ? txn : cover.newest;
 	cover.most_spilled_words =
@@ -139,6 +141,7 @@ void cover_print(void)
 	cover_show("spilled", cover.spilled);
 	cover_show("words of the longest spill", cover.most_spilled_words);
 	cover_show("ring rounds", cover.newest / FMT_RING_RECORDS);
+	cover_show("longest lag", cover.most_lag);
 	cover_show("splits", cover.splits);
 	cover_show("merges", cover.merges);
 	cover_show("joins", cover_tree.joins);
@@ -184,7 +187,6 @@ void cover_print(void)
 	cover_show("bitmaps put elsewhere", zone_counts.put_elsewhere);
 	cover_show("snapshots", cover.readers);
 	cover_show("groups", member_counts.groups);
-	cover_show("opened to copy leaves", member_counts.copies);
 	cover_show("members", member_counts.kept);
 	cover_show("members undone", member_counts.undone);
 	cover_show("groups given up", member_counts.given_up);

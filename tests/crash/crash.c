@@ -43,6 +43,7 @@
 #define FILLED_SIZE  ((uint64_t)48 << 10) /* of a store that is filled, at least */
 #define CALM_CRASH   3000u
 #define HOT_CRASH    200u
+#define CALM_FEW     20u /* so many times fewer crashes, where the ring is to fill */
 #define HOT_FAIL     30u
 #define STEP_SECONDS                                                                               \
 	60 /* of processor time: no operation takes so long, all its images included               \
@@ -222,7 +223,10 @@ static int other_open(void)
 	                           .options = run.drive.options,
 	                           .members = members_of_run(),
 	                           .stored = crash_pm_stored};
-	return daxkv_open(run.path, &run.other.options, &run.other.store);
+	const int rc = daxkv_open(run.path, &run.other.options, &run.other.store);
+
+	image_log(run.other.store, run.steer.logs);
+	return rc;
 }
 
 /* reopen - after a crash: recovery, in which the next crash may happen. */
@@ -232,8 +236,10 @@ static void reopen(void)
 
 	oracle_do(OP_REOPEN);
 	steer_lost(&run.steer, cover_spilled() != run.spilled);
-	while (setjmp(run.crashed))
+	while (setjmp(run.crashed)) {
 		run.in_recovery++;
+		explore.config.crash_one_in *= 2; /* it stores more words than points let live */
+	}
 	run.failures = crash_pm.failures; /* the crash took who was to report it */
 	step_time();
 	cover_drive(&run.drive);
@@ -254,6 +260,7 @@ static void reopen(void)
 	}
 	if (crash_pm.failures != run.failures)
 		fail("a failed fence of recovery was not reported");
+	image_log(run.drive.store, run.steer.logs);
 	if (!rc && run.shared)
 		rc = other_open();
 	if (!rc)
@@ -262,7 +269,6 @@ static void reopen(void)
 		printf("reopening: %s: %s\n", daxkv_strerror(rc), daxkv_errmsg());
 		fail("the store does not open after a crash");
 	}
-	members_copy(run.drive.store, run.seed);
 	if (!explore_allows(content))
 		fail("after a crash the store holds neither the last acknowledged transaction nor "
 		     "the one in flight");
@@ -542,7 +548,10 @@ static void start(void)
 	int fd, rc;
 
 	run.shared = run.seed % 5 == 2;
-	steer_start(&run.steer, run.seed, &run.oracle, &run.stream, run.shared);
+	steer_start(&run.steer, run.seed, &run.oracle, &run.stream, run.shared,
+	            run.granule > FMT_LINE);
+	if (run.steer.calm)
+		run.crash_one_in *= CALM_FEW;
 	fd = store_make();
 	if (run.shared)
 		options.flags = 0;
@@ -580,6 +589,7 @@ static void start(void)
 		printf("%s: %s: %s\n", run.path, daxkv_strerror(rc), daxkv_errmsg());
 		exit(2);
 	}
+	image_log(run.drive.store, run.steer.logs);
 	run.drive.stored = crash_pm_stored;
 	run.drive.members = members_of_run();
 	run.acked = content_of_oracle(&run.oracle.committed);
@@ -636,6 +646,7 @@ static void summary(void)
 	cover_show("over old bytes", crash_pm.zeroed_old);
 	cover_show("turns of the other user", run.swaps);
 	cover_show("flushes in vain", crash_pm.flushes_in_vain);
+	cover_show("fences of a range", crash_pm.range_fences);
 	printf("\n");
 	cover_drive(&run.drive);
 	cover_print();

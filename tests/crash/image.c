@@ -342,6 +342,14 @@ bool image_lazy(const struct daxkv_store *store)
 	return store->share->lazy;
 }
 
+void image_log(struct daxkv_store *store, bool logs)
+{
+	if (!store)
+		return;
+	store->logs = logs;
+	store->log_part = 2; /* these stores are small */
+}
+
 void image_abandon(struct map *opening, struct daxkv_store *store)
 {
 	if (store)

@@ -62,6 +62,9 @@ bool image_plain(const char *path, struct image_found *found);
 /* image_lazy - whether the store has commits that are not synced. */
 bool image_lazy(const struct daxkv_store *store);
 
+/* image_log - whether the store's commits are logged, where they can be. store may be NULL. */
+void image_log(struct daxkv_store *store, bool logs);
+
 int __real_map_open_file(struct map *map, const char *path, bool rdonly);
 int __wrap_map_open_file(struct map *map, const char *path, bool rdonly);
 int __real_map_attach(struct map *map, uint64_t size, uint64_t max, enum daxkv_pmem pmem,

@@ -5,8 +5,6 @@
 #include "txn/group.h"
 #include "txn/txn.h"
 
-#define COPIES 4u /* inner pages that a tree may have */
-
 struct member_counts member_counts;
 
 static int keep(struct daxkv_txn *txn)
@@ -21,23 +19,10 @@ static void undo(struct daxkv_txn *txn)
 	undo_nested(txn);
 }
 
-/* The groups of a run are too small to have leaves copied by themselves. */
 static int finish(struct daxkv_store *store)
 {
-	const uint64_t copies = store->wset.copies;
-	const int rc = group_finish(store);
-
 	member_counts.groups++;
-	store->wset.copies = copies;
-	return rc;
-}
-
-void members_copy(struct daxkv_store *store, uint64_t seed)
-{
-	if (seed % 3 != 1)
-		return;
-	store->wset.copies = COPIES;
-	member_counts.copies++;
+	return group_finish(store);
 }
 
 static void give_up(struct daxkv_store *store)

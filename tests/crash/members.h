@@ -9,13 +9,9 @@
 #include <stdint.h>
 
 struct member_counts {
-	uint64_t groups, copies, kept, undone, given_up;
+	uint64_t groups, kept, undone, given_up;
 };
 extern struct member_counts member_counts;
 extern const struct drive_members members;
-
-/* members_copy - in a third of the runs the store that was opened writes leaves anew, as behind a
- * large group. */
-void members_copy(struct daxkv_store *store, uint64_t seed);
 
 #endif

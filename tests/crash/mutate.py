@@ -34,7 +34,7 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 MUTANTS = os.path.join(ROOT, "tests/crash/mutants")
-CALL = re.compile(r"(?<![\w.>])(pm_flush|pm_fence|pm_stream|commit_fence|recover_fence|redirty|commit_flush_words|flush_private)\(")
+CALL = re.compile(r"(?<![\w.>])(pm_flush|pm_fence|pm_fence_range|pm_stream|commit_fence|commit_record_fence|record_fence|recover_fence|redirty|commit_flush_words|flush_private)\(")
 OFF = "#define mutant_off(...) 0\n#define mutant_line(pm, p, n) pm_flush(pm, p, (n) > 0)\n"
 # What a mutant has to pass, in this order. Seeds stand for different stores, see crash.c.
 def crash_runs(ops, seeds, granules, lazy=0):

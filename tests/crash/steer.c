@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#define CALM_PERCENT 5u  /* of what disturbs, in runs where the ring is to fill */
+#define LOGS_HOT     15u /* per cent of the spilled commits that are, where commits are logged */
 #define HOT                                                                                        \
 	3u /* what comes behind a spilled commit: a sync, a close or a small transaction; then two \
 	      that take pages */
@@ -290,6 +292,8 @@ static void steer(struct steer *st, struct op *op)
 	unsigned int depth = st->oracle->depth;
 	bool begins = depth == 0 && op->kind == OP_BEGIN;
 
+	if (st->calm && !rng_percent(&st->rng, CALM_PERCENT))
+		return;
 	if (st->plan || (begins && plan_full(st)) || (begins && plan_hot(st, op)))
 		return;
 	if (begins && rng_below(&st->rng, st->zone_full ? 20 : st->first_holds ? 40 : 150) == 0) {
@@ -329,11 +333,32 @@ static bool changes_filler(const struct op *op)
 	return is_filler(&op->key);
 }
 
+/* disturbs - whether a commit with op is too large to be logged, or op makes a checkpoint. */
+static bool disturbs(const struct op *op)
+{
+	switch (op->kind) {
+	case OP_SYNC:
+	case OP_REOPEN:
+	case OP_COMPACT:
+	case OP_PUT_MANY:
+	case OP_LOAD:
+	case OP_DEL_RANGE:
+	case OP_DB_EMPTY:
+	case OP_DB_DROP:
+		return true;
+	case OP_PUT:
+	case OP_CURSOR_PUT:
+		return op->value.size > 200;
+	default:
+		return false;
+	}
+}
+
 /* wanted - the stream is made for long runs of the model test: transactions are cut shorter,
  * snapshots held for less. */
 static bool wanted(struct steer *st, const struct op *op)
 {
-	static const unsigned int longest[] = {1, 2, 4, 12, 40, 90};
+	static const unsigned int longest[] = {1, 2, 4, 12, 40, 90}, logged[] = {1, 1, 2, 2, 4, 40};
 
 	if (changes_filler(op))
 		return false;
@@ -342,17 +367,22 @@ static bool wanted(struct steer *st, const struct op *op)
 		                 question here */
 	if (op->kind == OP_READER_BEGIN && !rng_percent(&st->rng, st->readers_percent))
 		return false;
+	if (st->calm && disturbs(op) && !rng_percent(&st->rng, CALM_PERCENT))
+		return false;
 	if (op->kind == OP_BEGIN && st->oracle->depth == 0)
 		st->stream->txn_left =
-		    1 + (unsigned int)rng_below(&st->rng, longest[rng_below(&st->rng, 6)]);
+		    1 + (unsigned int)rng_below(
+		            &st->rng, (st->logs ? logged : longest)[rng_below(&st->rng, 6)]);
 	return op->kind != OP_COMPARE && op->kind != OP_COMPARE_ALL && op->kind != OP_CHECK;
 }
 
 void steer_start(struct steer *st, uint64_t seed, const struct oracle *oracle, struct ops *stream,
-                 bool shared)
+                 bool shared, bool file)
 {
 	*st = (struct steer){
 	    .oracle = oracle, .stream = stream, .shared = shared, .zone_full = seed % 6 == 4};
+	st->logs = file && seed % 4 != 1;
+	st->calm = st->logs && seed % 3 == 0;
 	st->first_holds = seed % 5 == 0 && !st->zone_full;
 	st->pressed = seed % 4 == 1 && !shared;
 	st->filled = seed % 8 == 6 && !shared && !st->zone_full;
@@ -370,7 +400,7 @@ bool steer_op(struct steer *st, struct op *op)
 
 void steer_committed(struct steer *st, bool spilled)
 {
-	if (spilled)
+	if (spilled && !st->calm && (!st->logs || rng_percent(&st->rng, LOGS_HOT)))
 		st->hot = HOT;
 	if (st->has_filled) /* what was committed is the emptying */
 		st->full_left = 0;
@@ -387,6 +417,6 @@ void steer_full(struct steer *st)
 void steer_lost(struct steer *st, bool spilled)
 {
 	st->plan = PLAN_NONE;
-	if (st->hot || spilled)
+	if (st->hot || (spilled && !st->logs))
 		st->hot = HOT - 1;
 }

@@ -45,11 +45,13 @@ struct steer {
 	bool
 	    zone_full; /* the store's first zone, all that one bitmap page covers, is nearly full */
 	bool first_holds; /* closing cuts the file to its first size, and no further */
-	bool pressed;     /* the store may hardly grow: see press in crash.c */
-	bool filled;      /* the store is filled now and then, and emptied by one transaction */
-	bool full;        /* that is under way: the store may not grow */
-	bool nearly;      /* a large transaction found no room */
-	bool has_filled;  /* it has no room: what comes is the emptying */
+	bool logs;    /* commits are logged where they can be: many are small, many are spilled */
+	bool calm;    /* and the ring is to fill with records that wait: crashes are few */
+	bool pressed; /* the store may hardly grow: see press in crash.c */
+	bool filled;  /* the store is filled now and then, and emptied by one transaction */
+	bool full;    /* that is under way: the store may not grow */
+	bool nearly;  /* a large transaction found no room */
+	bool has_filled;        /* it has no room: what comes is the emptying */
 	unsigned int full_left; /* transactions that this may still take */
 	unsigned int full_keep; /* records that the emptying leaves */
 	unsigned int readers_percent;
@@ -63,7 +65,7 @@ struct steer {
 extern char steer_filler[7];
 
 void steer_start(struct steer *steer, uint64_t seed, const struct oracle *oracle,
-                 struct ops *stream, bool shared);
+                 struct ops *stream, bool shared, bool file);
 
 /* steer_op - change op, or (false) leave it out. */
 bool steer_op(struct steer *steer, struct op *op);

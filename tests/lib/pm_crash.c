@@ -264,6 +264,19 @@ static int fence_fail(void)
 	return EIO;
 }
 
+/* fence_unit - what was flushed of the unit, or for a page cache all of it, is durable. */
+static void fence_unit(uint32_t i)
+{
+	struct crash_unit *u = &crash_pm.unit[i];
+
+	if (crash_pm.cached)
+		u->flushed = (int32_t)u->n - 1;
+	if (u->flushed < 0)
+		return;
+	unit_settle(i, u->version[u->flushed]);
+	unit_drop(i, (uint32_t)u->flushed + 1);
+}
+
 static int crash_fence(struct pm *pm)
 {
 	(void)offset_of(pm, NULL);
@@ -272,17 +285,25 @@ static int crash_fence(struct pm *pm)
 	if (fence_due(1))
 		return err_sys(fence_fail(), "fdatasync");
 	crash_pm.size_sure = 0;
-	for (size_t d = crash_pm.ndirty; d-- > 0;) {
-		uint32_t i = crash_pm.dirty[d];
-		struct crash_unit *u = &crash_pm.unit[i];
+	for (size_t d = crash_pm.ndirty; d-- > 0;)
+		fence_unit(crash_pm.dirty[d]);
+	point(POINT_FENCED);
+	return 0;
+}
 
-		if (crash_pm.cached)
-			u->flushed = (int32_t)u->n - 1;
-		if (u->flushed < 0)
-			continue;
-		unit_settle(i, u->version[u->flushed]);
-		unit_drop(i, (uint32_t)u->flushed + 1);
-	}
+/* The units of the range alone, though a kernel writes whole pages. A failure is as that of all. */
+static int crash_fence_range(struct pm *pm, const void *p, size_t n)
+{
+	const uint64_t off = offset_of(pm, p);
+
+	crash_pm_look();
+	point(POINT_FENCE);
+	if (fence_due(1))
+		return err_sys(fence_fail(), "msync");
+	for (uint64_t i = off / crash_pm.granule; i <= (off + n - 1) / crash_pm.granule; i++)
+		if (crash_pm.unit[i].n)
+			fence_unit((uint32_t)i);
+	crash_pm.range_fences++;
 	point(POINT_FENCED);
 	return 0;
 }
@@ -294,6 +315,7 @@ const struct pm_ops crash_pm_ops = {
     .store8 = crash_store8,
     .flush = crash_flush,
     .fence = crash_fence,
+    .fence_range = crash_fence_range,
 };
 
 void __wrap_pm_init(struct pm *pm, const struct pm_ops *ops, int fd)

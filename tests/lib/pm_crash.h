@@ -13,7 +13,7 @@
  * words, or not at all. A fence makes the flushed version the durable one; what was stored behind
  * the flush stays in doubt. With cached set the layer behaves like a page cache: everything may be
  * written at any time, a fence covers all, and a fence that fails leaves pages that count as clean
- * while the medium has old bytes.
+ * while the medium has old bytes. A fence of a range covers that alone.
  *
  * The layer is slid under the engine by the linker: pm_init is wrapped (-Wl,--wrap=pm_init), so the
  * engine needs no hook, and what opens and recovers the store runs on it like everything else.
@@ -64,6 +64,7 @@ struct crash_pm {
 	uint64_t shrinks;
 	uint64_t zeroed, zeroed_old; /* pages behind the ring zeroed: all, and those that had
 	                                something behind their first line */
+	uint64_t range_fences;       /* fences of a range that worked */
 	uint64_t flushes_in_vain;    /* of lines that were durable already */
 	struct rng rng;
 	unsigned int fail_one_in;                     /* fences that fail; 0: none */

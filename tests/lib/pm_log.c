@@ -64,17 +64,31 @@ static int log_fence(struct pm *pm)
 	return log->below->fence(pm);
 }
 
+static int log_fence_range(struct pm *pm, const void *p, size_t n)
+{
+	struct pm_log *log = log_of(pm);
+
+	log_add(log, PM_LOG_RANGE, p, n);
+	if (log->fail && log->after-- == 0) {
+		log->after = 0;
+		return log->fail;
+	}
+	return log->below->fence_range(pm, p, n);
+}
+
 void pm_log_attach(struct pm_log *log, struct pm *pm, const uint8_t *base)
 {
-	*log = (struct pm_log){.ops = {.name = "log",
-	                               .write = log_write,
-	                               .stream = log_stream,
-	                               .store8 = log_store8,
-	                               .flush = log_flush,
-	                               .fence = log_fence},
-	                       .pm = pm,
-	                       .below = pm->ops,
-	                       .base = base};
+	*log =
+	    (struct pm_log){.ops = {.name = "log",
+	                            .write = log_write,
+	                            .stream = log_stream,
+	                            .store8 = log_store8,
+	                            .flush = log_flush,
+	                            .fence = log_fence,
+	                            .fence_range = pm->ops->fence_range ? log_fence_range : NULL},
+	                    .pm = pm,
+	                    .below = pm->ops,
+	                    .base = base};
 	pm->ops = &log->ops;
 }
 

@@ -21,7 +21,8 @@ enum pm_log_kind {
 	PM_LOG_STREAM = 2,
 	PM_LOG_WORD = 4,
 	PM_LOG_FLUSH = 8,
-	PM_LOG_FENCE = 16
+	PM_LOG_FENCE = 16,
+	PM_LOG_RANGE = 32 /* a fence of that range alone */
 };
 #define PM_LOG_STORES (PM_LOG_WRITE | PM_LOG_STREAM | PM_LOG_WORD)
 #define PM_LOG_NONE   SIZE_MAX

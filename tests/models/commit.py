@@ -15,6 +15,10 @@ In some searches the file has an end that moves: the last page lies behind it at
 allocation word of an older life. A transaction may grow the file; and one that comes when nobody
 reads, as at a close, may give the last page up, after which the file is cut.
 
+In others commits may be logged: the record has the fresh bytes as words, or its spill page has them,
+and the fence makes the record durable, or first the spill page, and nothing else. The ring has four
+records then, of which two may be logged ones that wait for a full fence.
+
 Media: memory is a few cells. A stored cell may become durable at any moment, each by itself, in any
 order; it must be durable once it was flushed after the store and a fence followed. A record is one
 cell that can also be torn. At every step the process may die (the cache stays, cells not yet
@@ -60,16 +64,29 @@ RULES = {
     "GROW-FENCE": "they are zero durably before the record that brings them in is written",
     "CUT-FENCE": "the file is cut only when the smaller size is durable",
     "CUT-LIMBO": "before the file's end is given up the last commits have had a checkpoint, so that nothing there is held back",
+    "LOG-DURABLE": "the fence of a logged commit makes nothing durable in place: durable_upto stays",
+    "LOG-RING": "a commit is logged only while the ring has room for the records that wait",
+    "LOG-WORDS": "a logged record has its fresh bytes as words, and does not name them",
+    "LOG-SPILL": "the spill page of a logged record is fenced before it",
+    "LOG-EDGE": "no byte of a logged record's words is in a later transaction's fresh bytes",
     "TAKEOVER-STORE": "a takeover beside live readers stores only words of the record after the published one",
     "TAKEOVER-LIMBO": "a takeover puts the pages freed by that record into the limbo",
 }
 
 TAIL_RULES = ("GROW-SYNC", "GROW-ZERO", "GROW-FENCE", "CUT-FENCE", "CUT-LIMBO")
 TORN = "torn"
-KINDS = ("small", "rewriting", "fenced", "spilled")
-TAIL_KINDS = ("growing", "cutting")
-# Transactions and crashes of a run, and whether the file's end moves: what seconds suffice for.
-DEPTHS = ((1, 4, False), (2, 3, False), (3, 2, False), (5, 1, False), (2, 2, True), (3, 1, True))
+LOG_RULES = ("LOG-DURABLE", "LOG-RING", "LOG-WORDS", "LOG-SPILL", "LOG-EDGE")
+KINDS = {
+    "plain": ("small", "rewriting", "fenced", "spilled"),
+    "tail": ("small", "rewriting", "fenced", "spilled", "growing", "cutting"),
+    "logged": ("small", "logged", "log-spilled"),
+    "ring": ("small", "logged"),
+}
+LOG_MODES = ("logged", "ring")
+LOG_LAG = 2  # of the ring of four
+# Transactions and crashes of a run, and its kind: what seconds suffice for.
+DEPTHS = ((1, 4, "plain"), (2, 3, "plain"), (3, 2, "plain"), (5, 1, "plain"), (2, 2, "tail"),
+          (3, 1, "tail"), (3, 1, "logged"), (2, 3, "logged"), (5, 1, "ring"))
 FOREVER = 1 << 30
 
 
@@ -157,11 +174,11 @@ class Media:
 class Store:
     """The protocol. Steps of a procedure are a generator that yields (what happened, is a fence next)."""
 
-    def __init__(self, without, pages, limit, tail=False):
+    def __init__(self, without, pages, limit, mode="plain"):
         self.off = frozenset(without)
-        self.at = Layout(pages, 2 if "R2" in self.off else 3)
-        self.limit, self.tail = limit, tail
-        self.kinds = KINDS + TAIL_KINDS if tail else KINDS
+        self.at = Layout(pages, 2 if "R2" in self.off else 4 if mode in LOG_MODES else 3)
+        self.limit, self.tail = limit, mode == "tail"
+        self.kinds = KINDS[mode]
 
     def on(self, rule):
         return rule not in self.off
@@ -271,7 +288,9 @@ class Store:
                 named.append((at.entry(page), now[at.entry(page)]))
             words = [(at.ROOT, page), (at.bit(page), 1), (at.bit(leaf), 0), aux]
             freed = leaf
-        if kind == "spilled":
+            if kind.startswith("log") and not self.on("LOG-EDGE"):
+                words.append((at.entry(page), now[at.entry(page)]))
+        if kind in ("spilled", "log-spilled"):
             if freed is not None and not self.on("R3-durable"):
                 taken.discard(freed)
                 now = list(now)
@@ -298,17 +317,21 @@ class Store:
                 m.fence()
 
     def commit(self, m, txn, durable, before, plan, backwards, kind):
-        """Steps of commit txn; before is the record whose words are not flushed yet. plan is what self.plan gave."""
+        """Steps of commit txn; before has the records whose words are not flushed yet. plan is what self.plan gave."""
         at = self.at
         fresh, words, named, _, spill = plan
+        logged = kind.startswith("log")
         if kind == "growing":
             yield from self.grow(m)
-        if before is not None and self.on("WORD-FLUSH"):
-            m.flush(c for c, _ in self.words_of(m.now, before))
+        if self.on("WORD-FLUSH") and not logged:
+            self.flush_words(m, before)
         for cell, value in fresh:
             m.store(cell, value)
             yield "fresh " + at.names[cell], False
-        m.flush(c for c, _ in fresh)
+        if logged and self.on("LOG-WORDS"):
+            words, named = list(words) + list(fresh), ()
+        if not logged:
+            m.flush(c for c, _ in fresh)
         if kind == "fenced" and self.on("FENCED-FENCE"):
             yield "fresh bytes flushed", True
             m.fence()
@@ -317,8 +340,9 @@ class Store:
             m.store(at.head(spill), ("spill", txn))
             m.store(at.slot(spill), tuple(words))
             m.flush((at.head(spill), at.slot(spill)))
-            yield "spill page %d" % spill, self.on("SPILL-FENCE")
-            if self.on("SPILL-FENCE"):
+            fence = self.on("LOG-SPILL" if logged else "SPILL-FENCE")
+            yield "spill page %d" % spill, fence
+            if fence:
                 m.fence()
                 yield "fence of fresh bytes", False
             record = (txn, durable, spill, None, ())
@@ -335,9 +359,13 @@ class Store:
             m.store(cell, value)
             yield "word " + at.names[cell], False
 
+    def flush_words(self, m, records):
+        for record in records:
+            m.flush(c for c, _ in self.words_of(m.now, record))
+
     def empty(self, m, before):
         """Steps of a transaction that is aborted, or changed nothing: its begin flushed the words before it."""
-        m.flush(c for c, _ in self.words_of(m.now, before))
+        self.flush_words(m, before)
         yield "empty: words", self.on("EMPTY-FENCE")
         if self.on("EMPTY-FENCE"):
             m.fence()
@@ -347,15 +375,14 @@ class Store:
         """Steps of a close that gives the last page up: settle, commit, settle, cut."""
         if self.on("CUT-LIMBO"):
             yield from self.close(m, txn - 1, before)
-            durable, before = txn - 1, None
+            durable, before = txn - 1, ()
         yield from self.commit(m, txn, durable, before, plan, backwards, "cutting")
-        yield from self.close(m, txn, (txn, txn - 1, None, tuple(plan[1]), ()))
+        yield from self.close(m, txn, ((txn, txn - 1, None, tuple(plan[1]), ()),))
         m.store(self.at.LENGTH, self.at.pages - 1)
         yield "cut", False
 
     def close(self, m, txn, before):
-        cells = [c for c, _ in self.words_of(m.now, before)] if before is not None else []
-        m.flush(cells)
+        self.flush_words(m, before)
         if self.on("H-CLOSE"):
             yield "close: words", True
             m.fence()
@@ -546,7 +573,7 @@ class Search:
             self.rest((*state[:7], txn, epoch), ("reader at %d" % txn, trace))
         else:
             self.rest((*state[:7], None, epoch), ("reader ends", trace))
-        before = now[at.record(txn)] if durable < txn else None
+        before = [now[at.record(t)] for t in range(durable + 1, txn + 1)]
         if reader is None and durable < txn:
             m = Media(now, durable_sets, stale)
             end = self.run_steps(store.close(m, txn, before), m, (acked,), (acked,), (), None, None,
@@ -570,6 +597,9 @@ class Search:
         if plan is None:
             return
         _, _, _, freed, spill = plan
+        logged = kind.startswith("log")
+        if logged and txn - durable > LOG_LAG and store.on("LOG-RING"):
+            return
         m = Media(now, durable_sets, stale)
         new = (txn, epoch)
         trace = ("commit %d, %s%s" % (txn, kind,
@@ -586,7 +616,11 @@ class Search:
             held += ((txn, freed, False),)
         # The fence covered the words of txn - 1; record txn, now fenced, says durable.
         held = tuple(x for x in held if x[0] > durable or (not x[2] and x[0] > oldest))
-        self.rest((*m.image(), new, held, txn - 1, durable, reader, epoch), end)
+        if not (logged and store.on("LOG-DURABLE")):
+            durable_now = txn - 1
+        else:
+            durable_now = durable
+        self.rest((*m.image(), new, held, durable_now, durable, reader, epoch), end)
 
     def media_fault(self, now, found, trace):
         """One cell of the ring, or H, goes bad: what is not needed is not missed, and what is needed is."""
@@ -668,10 +702,11 @@ def check(without, args, quiet=False):
     start = time.monotonic()
     total = {}
     moving = any(rule in TAIL_RULES for rule in without)
-    for txns, crashes, tail in args.depths:
-        if moving and not tail:
+    logging = any(rule in LOG_RULES for rule in without)
+    for txns, crashes, mode in args.depths:
+        if (moving and mode != "tail") or (logging and mode not in LOG_MODES):
             continue  # nothing there that the rule is about
-        search = Search(Store(without, args.pages, txns, tail), crashes, args.orders,
+        search = Search(Store(without, args.pages, txns, mode), crashes, args.orders,
                         start + args.seconds)
         try:
             broken = search.run()
@@ -682,7 +717,7 @@ def check(without, args, quiet=False):
             total[name] = total.get(name, 0) + count
         if broken:
             print("commit: %s: BROKEN: %s (%d transactions, %d crashes%s)" % (label, broken[0],
-                    txns, crashes, ", moving end" if tail else ""))
+                    txns, crashes, "" if mode == "plain" else ", " + mode))
             if not quiet:
                 print_trace(broken[1])
             return False
@@ -695,8 +730,8 @@ def main():
     parser = rules.arguments("Explore commit and recovery of a tiny store.", RULES)
     parser.add_argument("--txns", type=int, help="transactions in a run")
     parser.add_argument("--crashes", type=int, help="crashes in a run")
-    parser.add_argument("--tail", action="store_true",
-                        help="with --txns or --crashes: the file's end moves")
+    parser.add_argument("--mode", default="plain", choices=sorted(KINDS),
+                        help="with --txns or --crashes: tail: the file's end moves; logged, ring: commits may be logged")
     parser.add_argument("--pages", type=int, default=4, help="pages of the store (default 4)")
     parser.add_argument("--orders", type=int, default=1, choices=(1, 2),
                         help="2: words are stored in both orders")
@@ -705,7 +740,7 @@ def main():
     args = parser.parse_args()
     args.depths = DEPTHS
     if args.txns is not None or args.crashes is not None:
-        args.depths = ((args.txns or 4, 2 if args.crashes is None else args.crashes, args.tail),)
+        args.depths = ((args.txns or 4, 2 if args.crashes is None else args.crashes, args.mode),)
     return rules.run(args, RULES, lambda without, quiet: check(without, args, quiet))
 
 

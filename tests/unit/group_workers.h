@@ -115,6 +115,7 @@ static inline struct daxkv_store *file_new(void)
 	                                           .pmem = DAXKV_PMEM_FILE});
 
 	store->group.on = true;
+	store->logs = false;                  /* syncs are counted */
 	store->group.age_max_ns = UINT64_MAX; /* whatever the machine does meanwhile */
 	store_made_sure(store);
 	sync_error = 0;

@@ -433,87 +433,6 @@ static void large_members(void **state)
 	store_done(store);
 }
 
-/* ---- what a group writes --------------------------------------------------------------------- */
-
-enum { CROWD = 12, APART = 2000, SPREAD = CROWD * APART };
-
-/* crowd - a group of as many members and one more, each with a leaf of its own; how many leaves
- * were written anew. */
-static uint64_t crowd(struct daxkv_store *store)
-{
-	const uint64_t before = counters(store).compactions;
-	struct worker w[CROWD];
-	struct daxkv_txn *txn = begin(store);
-
-	for (unsigned int i = 0; i < CROWD; i++)
-		start(&w[i], store, body_commit, (i + 1) * APART);
-	OK(put_n(txn, DAXKV_MAIN, 0, 20, 1));
-	OK(daxkv_txn_commit(txn));
-	for (unsigned int i = 0; i < CROWD; i++) {
-		end(&w[i]);
-		OK(w[i].rc);
-	}
-	return counters(store).compactions - before;
-}
-
-/* The first group does not know that it will be one, and a thread alone learns of it by its first
- * commit. */
-static void a_large_group_writes_its_leaves_once(void **state)
-{
-	struct daxkv_store *store = file_new();
-	(void)state;
-
-	put_some(store, 0, SPREAD + APART, 20, 0);
-	assert_int_equal(crowd(store), 0);
-	assert_int_equal(crowd(store), CROWD + 1);
-	assert_int_equal(crowd(store), CROWD + 1);
-	put_some(store, 0, 1, 20, 1);
-	const uint64_t before = counters(store).compactions;
-
-	put_some(store, 0, 1, 20, 1);
-	put_some(store, APART, APART + 1, 20, 1);
-	assert_int_equal(counters(store).compactions, before);
-	for (unsigned int i = 0; i <= CROWD; i++)
-		assert_true(there(store, i * APART));
-	store_done(store);
-}
-
-/* Where each member has an inner page of its own as well, nothing would be saved. */
-static void a_large_group_in_a_large_tree_appends(void **state)
-{
-	struct daxkv_store *store = file_new();
-	(void)state;
-
-	put_some(store, 0, 20 * SPREAD, 20, 0);
-	(void)crowd(store);
-	assert_int_equal(crowd(store), 0);
-	store_done(store);
-}
-
-/* An old reader holds what copies leave: the file does not grow for them. With the reader gone
- * leaves are copied again. */
-static void a_large_group_beside_an_old_reader_appends(void **state)
-{
-	enum { GROUPS = 40 };
-	struct daxkv_store *store = file_new();
-	struct daxkv_txn *reader;
-	uint64_t first = 0, last = 0;
-	(void)state;
-
-	put_some(store, 0, SPREAD + APART, 20, 0);
-	reader = begin_reading(store);
-	for (unsigned int i = 0; i < GROUPS; i++)
-		first += crowd(store);
-	for (unsigned int i = 0; i < GROUPS; i++)
-		last += crowd(store);
-	assert_in_range(first, CROWD, GROUPS * CROWD);
-	assert_in_range(last, 0, 2 * GROUPS); /* of leaves that were full */
-	daxkv_txn_abort(reader);
-	(void)crowd(store);
-	assert_int_equal(crowd(store), CROWD + 1);
-	store_done(store);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -529,9 +448,6 @@ int main(void)
 	    cmocka_unit_test(members_that_empty_a_full_store),
 	    cmocka_unit_test(handles_go_from_member_to_member),
 	    cmocka_unit_test(large_members),
-	    cmocka_unit_test(a_large_group_writes_its_leaves_once),
-	    cmocka_unit_test(a_large_group_in_a_large_tree_appends),
-	    cmocka_unit_test(a_large_group_beside_an_old_reader_appends),
 	};
 
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
