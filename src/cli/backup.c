@@ -64,7 +64,7 @@ static int backup_to_file(struct call *call, const char *name,
 	fd = open(file.path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0) {
 		status = call_fail_sys(call, errno, "cannot make '%s'", file.path);
-		free(file.path);
+		new_file_forget(&file);
 		return status;
 	}
 	if (fstat(daxkv_fd(call->store), &st) != 0 || fchmod(fd, st.st_mode & 0777) != 0)

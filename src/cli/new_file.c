@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,38 @@
 #include <unistd.h>
 
 #include "new_file.h"
+
+static const int ends[] = {SIGINT, SIGTERM, SIGHUP};
+
+/* What an end by a signal must remove; NULL: nothing. One file is made at a time. */
+static const char *volatile unfinished;
+
+/* ended - remove the file, and end as without a handler. */
+static void ended(int sig)
+{
+	const char *path = unfinished;
+
+	if (path != NULL)
+		unlink(path);
+	signal(sig, SIG_DFL);
+	raise(sig);
+}
+
+/* ends_watch - for as long as the file is made: a signal that would end the process, and is not
+ * ignored or the shell's own, removes the file first. NULL: no file is made any more. */
+static void ends_watch(const char *path)
+{
+	struct sigaction now, watch = {.sa_handler = SIG_DFL}, before = {.sa_handler = ended};
+
+	if (path != NULL) {
+		watch.sa_handler = ended;
+		before.sa_handler = SIG_DFL;
+	}
+	unfinished = path;
+	for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+		if (sigaction(ends[i], NULL, &now) == 0 && now.sa_handler == before.sa_handler)
+			sigaction(ends[i], &watch, NULL);
+}
 
 int new_file_begin(const struct call *call, const char *name, struct new_file *file)
 {
@@ -23,6 +56,7 @@ int new_file_begin(const struct call *call, const char *name, struct new_file *f
 		file->path = NULL;
 		return call_fail_sys(call, ENOMEM, "cannot make '%s'", name);
 	}
+	ends_watch(file->path);
 	return EXIT_OK;
 }
 
@@ -58,6 +92,13 @@ static int directory_sync(const char *name)
 	return err;
 }
 
+void new_file_forget(struct new_file *file)
+{
+	ends_watch(NULL);
+	free(file->path);
+	file->path = NULL;
+}
+
 int new_file_end(const struct call *call, struct new_file *file, int status)
 {
 	int err = 0;
@@ -71,7 +112,6 @@ int new_file_end(const struct call *call, struct new_file *file, int status)
 	}
 	if (status != EXIT_OK)
 		unlink(file->path);
-	free(file->path);
-	file->path = NULL;
+	new_file_forget(file);
 	return status;
 }

@@ -131,9 +131,11 @@ kv load many.kv many.tsv || exit 2
 kv backup many.kv many.full || exit 2
 # killed PATTERN COMMAND... - killed when the file that it makes is there, and killed.kv is not. One
 # that was done before the signal came has made a whole one, and is run again.
-killed() {
-	killed_pattern=$1
-	shift
+killed() { killed_by 9 "$@"; }
+killed_by() { # SIGNAL PATTERN COMMAND...
+	killed_signal=$1
+	killed_pattern=$2
+	shift 2
 	for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
 		rm -f killed.kv*
 		"$KV" "$@" >"$log/killed" 2>&1 &
@@ -141,11 +143,11 @@ killed() {
 		while kill -0 $victim 2>/dev/null && ! [ -e "$(echo "$killed_pattern"*)" ]; do
 			:
 		done
-		kill -9 $victim 2>/dev/null
+		kill -"$killed_signal" $victim 2>/dev/null
 		wait $victim 2>/dev/null
 		killed_status=$?
 		if ! [ -e killed.kv ]; then
-			[ $killed_status -eq 137 ]
+			[ $killed_status -eq $((128 + killed_signal)) ]
 			return
 		fi
 		same killed.kv many.dump || return 1
@@ -156,6 +158,13 @@ kv dump many.kv >many.dump || exit 2
 t "a killed backup has no name" killed killed.kv.backup- backup many.kv killed.kv
 t "a killed restore has none" killed killed.kv.restore- restore many.full killed.kv
 rm -f killed.kv.*
+ended() { # COMMAND...: its signals may be handled, and what it has begun is gone
+	killed_by 15 "$@" && ! ls killed.kv*
+}
+t "an ended backup has left nothing" ended killed.kv.backup- backup many.kv killed.kv
+t "nor has a restore" ended killed.kv.restore- restore many.full killed.kv
+t "nor has a salvage" ended killed.kv.salvage- salvage many.kv killed.kv
+rm -f killed.kv*
 
 # A writer commits all the time, and the pipe is slow: the copy is one moment, and sound.
 (
