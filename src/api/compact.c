@@ -33,6 +33,8 @@
 
 #define STEP_PAGES 64u /* of a transaction: others write between two */
 #define PASSES     8u  /* of a call, while others make more to do */
+#define GAP_PART   16u /* a sixteenth more than is in use is much */
+#define GAP_TIMES  4u
 #define WAITS      50u /* looks at readers that may know the old size */
 #define WAIT_NS    2000000
 /* leaves that are looked at behind a commit, whether they move or not */
@@ -50,6 +52,8 @@ struct compaction { /* where the next call goes on; the writer's lock protects i
 	bool tallies; /* in that of its tallies, which comes behind it */
 	bool zones;   /* behind all databases: among the bitmaps */
 	size_t zone;  /* the next one of these */
+	/* the next pass, and this one, have a lower boundary: see gap_wanted */
+	bool gap_next, gap;
 	/* the last commit of a smaller size, and that size; 0: there was none */
 	uint64_t cut_txn;
 	uint64_t cut_end;
@@ -64,6 +68,7 @@ struct run { /* a call */
 	struct tree_compact *tree;
 	int64_t from_ms;
 	bool bounded;   /* a bound was reached */
+	bool gap;       /* the next pass makes a gap */
 	bool waits_not; /* behind a commit: it waits for nobody, and looks at a few leaves only */
 };
 
@@ -79,6 +84,28 @@ static bool bound_reached(const struct run *r)
 	if (o->milliseconds && clock_ms() - r->from_ms >= (int64_t)o->milliseconds)
 		return true;
 	return daxkv_size(r->store) <= o->size;
+}
+
+/* gap_boundary - so much lower that pages move out of some times the space that is to be gained. */
+static int gap_boundary(struct space *s, uint64_t *boundary)
+{
+	uint64_t last;
+	int rc = space_last(s, &last);
+
+	if (!rc && last > *boundary)
+		*boundary -= min_u64(*boundary, GAP_TIMES * (last - *boundary));
+	return rc;
+}
+
+/* gap_wanted - behind a pass that moved nothing: whether the file is still much longer than what is
+ * in use. Then a large value lies at its end, and the free pages in front are scattered. Pages that
+ * lie before the boundary move further to the front, so that there is a gap for the value. Not
+ * behind a pass that has done that. */
+static bool gap_wanted(const struct run *r, const struct compaction *c)
+{
+	if (r->waits_not || c->gap || c->running || c->moved)
+		return false;
+	return r->report->last_page > c->boundary + c->boundary / GAP_PART;
 }
 
 /* pass_begin - nothing is moved yet, and the boundary is known. The writer's lock is held, in a
@@ -99,11 +126,14 @@ static int pass_begin(struct run *r, struct compaction *c)
 		return rc;
 	*c = (struct compaction){
 	    .running = true,
+	    .gap = c->gap_next,
 	    .cut_txn = c->cut_txn,
 	    .cut_end = c->cut_end,
 	};
 	c->boundary = max_u64(pages * store->page_size, r->options->size);
-	return 0;
+	if (c->gap && !rc)
+		rc = gap_boundary(&store->space, &c->boundary);
+	return rc;
 }
 
 /* database_next - the walk goes on in the database that comes next, or is over. The name is copied:
@@ -371,7 +401,10 @@ static int end_cut(struct run *r, bool *more, bool *waits)
 		return rc;
 	if (!*more)
 		held_back(r);
-	return space_last(&store->space, &r->report->last_page);
+	rc = space_last(&store->space, &r->report->last_page);
+	if (!rc && store->compaction)
+		r->gap = store->compaction->gap_next = gap_wanted(r, store->compaction);
+	return rc;
 }
 
 /* file_cut - cut the end off, part by part. Readers that began before a part's commit are waited
@@ -415,18 +448,19 @@ static int file_bytes(const struct daxkv_store *store, uint64_t *length)
 }
 
 /* passes - until one moves nothing, or a bound is reached. A pass that moved nothing is the last
- * one. What progress returns ends the call with that result; all that was committed before
- * stays. */
+ * one, but for one that makes a gap, which begins in any case: so each call gets further. What
+ * progress returns ends the call with that result; all that was committed before stays. */
 static int passes_run(struct run *r)
 {
 	unsigned int passes = 0;
+	bool gap = false;
 
 	while (passes < PASSES) {
 		uint64_t moved;
 		bool over;
 		int rc;
 
-		r->bounded = bound_reached(r);
+		r->bounded = !gap && bound_reached(r);
 		if (r->bounded)
 			return 0;
 		rc = pass_step(r, &over, &moved);
@@ -434,7 +468,8 @@ static int passes_run(struct run *r)
 			rc = file_cut(r);
 		if (rc)
 			return rc;
-		if (over && !moved)
+		gap = over && r->gap;
+		if (over && !moved && !gap)
 			return 0;
 		passes += over;
 		if (r->options->progress) {

@@ -270,6 +270,39 @@ static void a_full_store(void **state)
 	store_done(store);
 }
 
+/* Large values at the end, and no gap for them in front: what lies between the free pages goes
+ * together first. In parts of a page, too, a call ends at last. */
+static void large_values_at_the_end(void **state)
+{
+	const struct daxkv_compact page = {.pages = 1};
+
+	(void)state;
+	for (int parts = 0; parts < 2; parts++) {
+		struct daxkv_store *store = store_new("s", 512);
+		struct daxkv_compact_report r = {0};
+
+		for (uint64_t i = 0; i < 600; i++) /* a few pages each */
+			put_some(store, i, i + 1, 3000, 1);
+		put_some(store, 1000, 1008, 50000, 2);
+		struct daxkv_txn *txn = begin(store);
+
+		for (uint64_t i = 1; i < 600; i += 2)
+			OK(del_n(txn, DAXKV_MAIN, i));
+		OK(daxkv_txn_commit(txn));
+		for (unsigned int calls = 0; parts && !r.done; calls++) {
+			assert_true(calls < 20000);
+			OK(daxkv_compact(store, &page, &r));
+		}
+		r = compact(store);
+		assert_true(r.size < info(store).used_bytes + 400000 / 2);
+		txn = begin_reading(store);
+		for (uint64_t i = 1000; i < 1008; i++)
+			assert_true(has_n(txn, DAXKV_MAIN, i, 50000, 2));
+		daxkv_txn_abort(txn);
+		store_done(store);
+	}
+}
+
 /* compacting - the store is opened again, so that its commits compact from that share on. */
 static struct daxkv_store *compacting(struct daxkv_store *store, unsigned int per_cent)
 {
@@ -386,6 +419,7 @@ int main(void)
 	                                   TEST(a_reader_of_what_moves),
 	                                   TEST(another_user),
 	                                   TEST(a_full_store),
+	                                   TEST(large_values_at_the_end),
 	                                   TEST(its_caller_ends_it),
 	                                   TEST(by_itself),
 	                                   TEST(by_itself_beside_others),
