@@ -42,7 +42,7 @@
 #define READERS_DEFAULT 4096u
 #define DBS_DEFAULT     1024u
 #define KEY_MAX         8191u
-#define LOG_PART        16u
+#define LOG_PART        8u
 #define OPEN_FLAGS                                                                                 \
 	(DAXKV_CREATE | DAXKV_EXCLUSIVE | DAXKV_READ_ONLY | DAXKV_NO_LOCK | DAXKV_EXTERNAL_LOCK |  \
 	 DAXKV_NO_FILE_LOCK | DAXKV_RESERVE_MAX | DAXKV_POPULATE | DAXKV_GROUP_COMMIT |            \

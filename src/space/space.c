@@ -426,6 +426,7 @@ int space_spill_here(struct space *s, uint64_t pages, uint64_t *off, bool *found
 	}
 	if (rc || !*found)
 		return rc;
+	space_found_free(s, page); /* it is looked for again when it is taken */
 	return space_take_spill(s, pages, off);
 }
 

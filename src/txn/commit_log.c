@@ -72,36 +72,36 @@ static int log_add(const struct wset *w, struct words *words)
 	return rc;
 }
 
-/* log_waits - pages that wait for the next full fence: those of logged commits before, and what
- * the running one frees. */
-static uint64_t log_waits(struct daxkv_store *store)
+/* log_frees - pages that the running transaction gives up. */
+static uint64_t log_frees(const struct space *s)
 {
-	const struct space *s = &store->space;
-	uint64_t n;
+	uint64_t n = 0;
 
-	if (store->log_durable != store->share->durable) {
-		store->log_durable = store->share->durable;
-		store->log_waits = 0;
-	}
-	n = store->log_waits;
 	for (size_t i = 0; i < s->nops; i++)
 		if (space_op_waits(s, &s->op[i]))
 			n += s->op[i].pages;
 	return n;
 }
 
-/* log_pays - the transaction may be logged: the ring has room for the records that wait, and what
- * it takes and frees is little of the file. */
+/* log_pays - the transaction may be logged: the ring has room for the records that wait, and with
+ * the pages that it takes and frees no more than a part of the file waits, for a full fence or for
+ * an old reader, who would hold them all. */
 static bool log_pays(struct daxkv_store *store, uint64_t spilled)
 {
-	const uint64_t most = store->space.end / store->page_size / store->log_part;
+	struct space *s = &store->space;
+	const uint64_t most = s->end / store->page_size / store->log_part;
 	const uint64_t txn = store->wset.txn;
+	const uint64_t n = spilled + log_frees(s);
 
 	if (txn - commit_durable_upto(store) > COMMIT_LAG) /* [R2] */
 		return false;
-	if (spilled > LOG_PAGES || store->space.memory.tight)
+	if (spilled > LOG_PAGES || s->memory.tight)
 		return false;
-	return log_waits(store) + spilled <= most;
+	if (!n)
+		return true;
+	if (s->limbo.pages + n > most)
+		space_release(s);
+	return s->limbo.pages + n <= most;
 }
 
 /* record_logged - steps 2 to 4 of a transaction whose words fit the record, with all that is
@@ -189,7 +189,6 @@ int commit_log(struct daxkv_store *store, size_t own, bool *done)
 	if (rc)
 		return rc;
 	assert(!npages || words->n <= npages * room);
-	store->log_waits = log_waits(store);
 	if (npages)
 		rc = record_logged_spilled(store, words, off, npages);
 	else

@@ -83,7 +83,7 @@ struct daxkv_store {
 	 * process's own */
 	bool may_lazy;
 	/* commits may be logged: see commit_log.c. One part of so many of the file's pages may wait
-	 * for a full fence; set when the store is opened */
+	 * in the limbo; set when the store is opened */
 	bool logs;
 	unsigned int log_part;
 	/* a lazy interval was found, which nobody used any more */
@@ -120,10 +120,6 @@ struct daxkv_store {
 	uint64_t known;
 	/* others have committed since this one last wrote; with an external lock only */
 	bool followed;
-	/* pages that logged commits took for their words or gave up, since words were durable in
-	 * place up to log_durable: they wait for the next full fence */
-	uint64_t log_waits;
-	uint64_t log_durable;
 	uint64_t commits;
 	/* atomic: pages in use at that commit, as counted here last */
 	uint64_t used;
