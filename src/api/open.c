@@ -43,6 +43,9 @@
 #define DBS_DEFAULT     1024u
 #define KEY_MAX         8191u
 #define LOG_PART        8u
+/* members of a group, from which on two fences of pages beside each other cost less than one of
+ * pages all over the file */
+#define LOG_MEMBERS 8u
 #define OPEN_FLAGS                                                                                 \
 	(DAXKV_CREATE | DAXKV_EXCLUSIVE | DAXKV_READ_ONLY | DAXKV_NO_LOCK | DAXKV_EXTERNAL_LOCK |  \
 	 DAXKV_NO_FILE_LOCK | DAXKV_RESERVE_MAX | DAXKV_POPULATE | DAXKV_GROUP_COMMIT |            \
@@ -110,6 +113,7 @@ static void commit_options(struct daxkv_store *store, const struct daxkv_options
 	const bool dear = flush_is_dear(store);
 
 	store->log_part = LOG_PART;
+	store->log_members = LOG_MEMBERS;
 	store->logs = dear && !store->read_only && !store->external_lock;
 	store->group.on = dear && o->flags & DAXKV_GROUP_COMMIT && !store->nolock;
 }
@@ -154,7 +158,7 @@ static int share_open(struct daxkv_store *store, const struct daxkv_options *o, 
 		return rc;
 	if (!store->joined || store->lock.passive) {
 		store->share->medium = (uint32_t)store->map.medium;
-		store->share->durable = commit_synced(store);
+		store->durable = commit_synced(store);
 		store->share->releasable = txn;
 		store->share->size = load_word(&store_super(store)->size);
 	}

@@ -133,8 +133,6 @@ struct share {
 	/* atomic: the process of last_writer, as that one's PID namespace has it */
 	int32_t writer_pid;
 	uint64_t size; /* bytes of the file in use, at least */
-	/* words up to this commit are durable in place, under a fence that returned */
-	uint64_t durable;
 	/* space freed up to this commit is safe from replays */
 	uint64_t releasable;
 	/* atomic: that the newest commit has allocated; SHARE_NOT_COUNTED: nobody has counted */

@@ -41,7 +41,7 @@ struct share_file {
 	uint32_t lazy_mark; /* share_lazy_mark of the store */
 };
 
-#define SHARE_LAYOUT 12u /* the version of struct share */
+#define SHARE_LAYOUT 13u /* the version of struct share */
 
 /* share_mine - whether it is this version's, and the store's. share_read - the fixed part of such a
  * one, as the lock file has it. ENODATA: it has none; errno. */

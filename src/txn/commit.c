@@ -139,19 +139,6 @@ int commit_stage_limbo(struct daxkv_store *store)
 	return stage_limbo(store);
 }
 
-/* durable_upto - what the record of the running transaction, T, says. The words of T-2 are durable
- * for sure, those of T-1 when a checkpoint was made since. Behind logged commits it is further
- * back. A number that cannot be was written into the lock file by somebody else. */
-uint64_t commit_durable_upto(const struct daxkv_store *store)
-{
-	const uint64_t txn = store->wset.txn;
-	const uint64_t durable = store->share->durable;
-
-	if (LIKELY(durable < txn && txn - durable <= COMMIT_LAG + 1))
-		return durable;
-	return txn - min_u64(txn, 2);
-}
-
 /* record_fence - step 4 where all but the record is durable. */
 static int record_fence(struct daxkv_store *store)
 {
@@ -238,8 +225,7 @@ static int record_spilled(struct daxkv_store *store, struct words *words)
 	rc = commit_fence(store, "writing a large transaction");
 	if (rc)
 		goto free_pages;
-	ring_write_spilled(&store->ring, txn, commit_durable_upto(store), npages ? page[0] : 0,
-	                   words->n, crc);
+	ring_write_spilled(&store->ring, txn, store->durable, npages ? page[0] : 0, words->n, crc);
 	/* Orders: the record, before its words in place. */
 	rc = record_fence(store);
 free_pages:
@@ -255,7 +241,7 @@ static int record_small(struct daxkv_store *store, const struct words *words, st
 
 	if (rc)
 		return rc;
-	const uint64_t durable = commit_durable_upto(store);
+	const uint64_t durable = store->durable;
 
 	flush_private(&store->wset, ranges);
 	ring_write(&store->ring, store->wset.txn, durable, ranges->r, ranges->n, words->w,
@@ -279,8 +265,7 @@ static int record_fenced(struct daxkv_store *store, const struct words *words)
 	rc = commit_fence(store, "writing a transaction's data");
 	if (rc)
 		return rc;
-	ring_write(&store->ring, store->wset.txn, commit_durable_upto(store), NULL, 0, words->w,
-	           words->n);
+	ring_write(&store->ring, store->wset.txn, store->durable, NULL, 0, words->w, words->n);
 	/* Orders: the record, before its words in place. */
 	return record_fence(store);
 }
@@ -304,10 +289,10 @@ static void commit_store(struct daxkv_store *store, bool full)
 		commit_count_keep(store);
 	space_committed(&store->space, txn);
 	/* what the record, fenced now, says [R3] */
-	store->space.releasable = store->share->releasable = commit_durable_upto(store);
+	store->space.releasable = store->share->releasable = store->durable;
 	/* flushed when txn began, fenced with it [R9] [I3] */
 	if (full)
-		store->share->durable = txn - 1;
+		store->durable = txn - 1;
 	store->known = txn;
 	store_release(&store->share->size, store->space.end);
 	store_relaxed(&store->commits, store->commits + 1);
@@ -329,10 +314,11 @@ static int record(struct daxkv_store *store, struct ranges *ranges, size_t own, 
                   bool *logged)
 {
 	struct words *words = &store->words;
+	const bool named = LIKELY(!store->space.moved) && names_fit(ranges, words);
 
 	*logged = false;
 	if (may_log && !store->space.moved) {
-		int rc = commit_log(store, own, logged);
+		int rc = commit_log(store, own, named, logged);
 
 		if (rc || *logged)
 			return rc;
@@ -341,7 +327,7 @@ static int record(struct daxkv_store *store, struct ranges *ranges, size_t own, 
 		words->n = own;
 		return record_spilled(store, words);
 	}
-	if (LIKELY(!store->space.moved) && names_fit(ranges, words))
+	if (named)
 		return record_small(store, words, ranges);
 	return record_fenced(store, words);
 }

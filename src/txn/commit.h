@@ -164,10 +164,11 @@ static inline uint64_t commit_synced(const struct daxkv_store *store)
 #define COMMIT_LAG (FMT_RING_RECORDS - 4u)
 
 /* commit_log - steps 2 to 4 of the running transaction, if it can be logged: the caller has listed
- * its words, of which the first own ones are not of space. *done: its record is durable, and
- * nothing else is. Errors: those of space_take and PANIC. commit_record_fence - wait until the
- * record of the running transaction is durable, and nothing else. PANIC. */
-int commit_log(struct daxkv_store *store, size_t own, bool *done);
+ * its words, of which the first own ones are not of space. named: a record with the names of its
+ * fresh bytes would do, under one full fence. *done: its record is durable, and nothing else is.
+ * Errors: those of space_take and PANIC. commit_record_fence - wait until the record of the running
+ * transaction is durable, and nothing else. PANIC. */
+int commit_log(struct daxkv_store *store, size_t own, bool named, bool *done);
 int commit_record_fence(struct daxkv_store *store);
 
 /* ---- of commit.c, for the two above ------------------------------------------------------------
@@ -175,8 +176,7 @@ int commit_record_fence(struct daxkv_store *store);
 
 /* commit_fence - wait; a failure, commit_fence_failed, puts the store into panic and returns PANIC,
  * with a text that begins with what. commit_stage_limbo - what the transaction frees is told to
- * other processes before its record can take effect. commit_durable_upto - up to which commit all
- * words are durable in place, as the record of the running transaction says. */
+ * other processes before its record can take effect. */
 int commit_fence_failed(struct daxkv_store *store, const char *what, int why);
 static inline int commit_fence(struct daxkv_store *store, const char *what)
 {
@@ -188,7 +188,6 @@ static inline int commit_fence(struct daxkv_store *store, const char *what)
 	return commit_fence_failed(store, what, rc);
 }
 int commit_stage_limbo(struct daxkv_store *store);
-uint64_t commit_durable_upto(const struct daxkv_store *store);
 
 /* commit_count_keep - where the pages in use were counted, nobody need count them again. The count
  * in the share is for all users; one that is not there stays away, and the next who asks counts. */

@@ -68,7 +68,7 @@ void commit_flush_words(struct daxkv_store *store)
 	size_t n = 0;
 
 	store->flushed = 0;
-	if (last == store->share->durable || store->map.pm.ops->finds)
+	if (last == store->durable || store->map.pm.ops->finds)
 		return;
 	if (store->words_txn != last) {
 		flush_record(store, last);
@@ -99,7 +99,7 @@ int commit_empty_many(struct daxkv_store *store)
 	 * [R9]. */
 	rc = commit_fence(store, "ending a transaction without a change");
 	if (rc == 0)
-		store->share->durable = store->known;
+		store->durable = store->known;
 	return rc;
 }
 
@@ -123,7 +123,7 @@ int commit_checkpoint(struct daxkv_store *store)
 	if (rc)
 		return rc;
 	store->flushed = 0; /* no later step need make the same words durable */
-	store->share->durable = txn;
+	store->durable = txn;
 	pm_store8(&store->map.pm, &super->clean, mark);
 	pm_flush(&store->map.pm, &super->clean, FMT_WORD);
 	/* Orders: the mark, before any page that it releases is written [I4] [R3]. */

@@ -95,8 +95,6 @@ static int recover_for(struct daxkv_store *store)
 
 	if (!rc)
 		rc = recover(&ring, &r);
-	const uint64_t synced = r.txn;
-
 	if (!rc)
 		rc = commit_lazy_recover(store, ring.map, &r.txn);
 	whole_close(store, &whole);
@@ -114,7 +112,6 @@ static int recover_for(struct daxkv_store *store)
 	if (r.replayed)
 		map_touch(&store->map);
 	store->known = UINT64_MAX;
-	store->share->durable = synced;
 	store->share->releasable = r.txn;
 	store->share->size = load_word(&store_super(store)->size);
 	store_relaxed(&store->share->used_pages, SHARE_NOT_COUNTED);
@@ -122,11 +119,33 @@ static int recover_for(struct daxkv_store *store)
 	return 0;
 }
 
+/* durable_found - up to which commit all words are durable in place, by what the store says itself:
+ * the clean mark, or the record of the newest commit, last. On persistent memory those of the
+ * commit before it are [R9], and so they are on a file when its record names fresh bytes: the fence
+ * was a full one then. */
+static uint64_t durable_found(const struct daxkv_store *store, uint64_t last)
+{
+	struct ring_record rec;
+	uint64_t clean;
+
+	(void)super_clean(map_super(&store->map), &clean);
+	if (clean >= last)
+		return last;
+	if (store->map.medium != DAXKV_MEDIUM_FILE)
+		return last - 1;
+	if (!ring_read(&store->ring, (unsigned int)(last % FMT_RING_RECORDS), &rec))
+		return clean;
+	if (rec.txn != last)
+		return clean;
+	if (rec.nranges)
+		return last - 1;
+	return max_u64(clean, rec.durable_upto);
+}
+
 /* share_agrees - what the lock file says of the newest commit is what the store says. A lock file
  * with wrong numbers would let pages be used again that recovery needs [R3]. */
 static int share_agrees(const struct daxkv_store *store, uint64_t last)
 {
-	const uint64_t durable = store->share->durable;
 	const uint64_t releasable = store->share->releasable;
 	/* in a lazy interval, and behind a sync, what its own commits freed waits for readers only
 	 */
@@ -138,8 +157,8 @@ static int share_agrees(const struct daxkv_store *store, uint64_t last)
 
 	if (store->share_file.fd < 0)
 		return 0;
-	if (there && load_word(ring_at(&store->ring, last + 1)) <= last && durable <= last &&
-	    last - durable <= COMMIT_LAG && (lazy || releasable <= durable))
+	if (there && load_word(ring_at(&store->ring, last + 1)) <= last &&
+	    (lazy || releasable <= store->durable))
 		return 0;
 	return err_set(DAXKV_CORRUPT,
 	               "%s is damaged: %lu is not the store's newest commit; "
@@ -165,6 +184,7 @@ int commit_take_over_others(struct daxkv_store *store, bool died)
 		return rc;
 	store_relaxed(&store->share->recovered, 1);
 	last = load_relaxed(&store->share->published);
+	store->durable = durable_found(store, commit_synced(store));
 	rc = share_agrees(store, commit_synced(store));
 	if (!rc && store->share->size > store->map.size)
 		rc = map_extend(&store->map, store->share->size);
@@ -191,6 +211,9 @@ int commit_take_over_others(struct daxkv_store *store, bool died)
 	/* pairs with daxkv_writer_pid */
 	store_release(&store->share->last_writer, store->share_file.owner);
 	store->followed = false;
+	/* what the store says itself may be further back than what its last writer knew */
+	if (!store_lazy(store) && last - store->durable >= COMMIT_LAG) /* [R2] */
+		return commit_checkpoint(store);
 	return 0;
 }
 

@@ -109,7 +109,7 @@ int commit_lazy_begin(struct daxkv_store *store, bool lazy)
 		return 0;
 	if (mark_lost(store))
 		return lazy_damaged(store);
-	if (!open && (share->releasable < store->known || share->durable + 1 < store->known))
+	if (!open && (share->releasable < store->known || store->durable + 1 < store->known))
 		rc = commit_checkpoint(store);
 	if (open)
 		rc = synced_sound(store);
@@ -491,7 +491,7 @@ static void sync_end(struct kept *k, const struct ring_word *w, size_t n)
 static void interval_close(struct daxkv_store *store, uint64_t txn)
 {
 	store->words_txn = 0;
-	store->share->durable = txn - 1;
+	store->durable = txn - 1;
 	store->space.releasable = store->share->releasable = txn;
 	store->known = txn;
 	store_seq_cst(&store->share->published, txn);

@@ -93,7 +93,7 @@ static bool log_pays(struct daxkv_store *store, uint64_t spilled)
 	const uint64_t txn = store->wset.txn;
 	const uint64_t n = spilled + log_frees(s);
 
-	if (txn - commit_durable_upto(store) > COMMIT_LAG) /* [R2] */
+	if (txn - store->durable > COMMIT_LAG) /* [R2] */
 		return false;
 	if (spilled > LOG_PAGES || s->memory.tight)
 		return false;
@@ -108,8 +108,7 @@ static bool log_pays(struct daxkv_store *store, uint64_t spilled)
  * fresh. */
 static int record_logged(struct daxkv_store *store, const struct words *words)
 {
-	ring_write(&store->ring, store->wset.txn, commit_durable_upto(store), NULL, 0, words->w,
-	           words->n);
+	ring_write(&store->ring, store->wset.txn, store->durable, NULL, 0, words->w, words->n);
 	return commit_record_fence(store);
 }
 
@@ -130,7 +129,7 @@ static int record_logged_spilled(struct daxkv_store *store, const struct words *
 
 	if (rc)
 		return commit_fence_failed(store, "writing a transaction's words", rc);
-	ring_write_spilled(&store->ring, txn, commit_durable_upto(store), off, words->n, crc);
+	ring_write_spilled(&store->ring, txn, store->durable, off, words->n, crc);
 	return commit_record_fence(store);
 }
 
@@ -159,7 +158,7 @@ int commit_record_fence(struct daxkv_store *store)
 }
 
 /* When it is not done, the words are as they were, and pages that were taken are given back. */
-int commit_log(struct daxkv_store *store, size_t own, bool *done)
+int commit_log(struct daxkv_store *store, size_t own, bool named, bool *done)
 {
 	struct words *words = &store->words;
 	const uint64_t room = commit_spill_room(store->page_size);
@@ -172,6 +171,8 @@ int commit_log(struct daxkv_store *store, size_t own, bool *done)
 	*done = false;
 	if (!ring_fits(0, n))
 		npages = n / room + 1;
+	if (npages && named && store->group.n < store->log_members)
+		return 0;
 	if (!log_pays(store, npages))
 		return 0;
 	if (npages) {

@@ -83,9 +83,11 @@ struct daxkv_store {
 	 * process's own */
 	bool may_lazy;
 	/* commits may be logged: see commit_log.c. One part of so many of the file's pages may wait
-	 * in the limbo; set when the store is opened */
+	 * in the limbo. A commit whose record has no room is logged when the group has so many
+	 * members. Set when the store is opened */
 	bool logs;
 	unsigned int log_part;
+	unsigned int log_members;
 	/* a lazy interval was found, which nobody used any more */
 	bool left;
 	uint64_t recovered;
@@ -118,6 +120,9 @@ struct daxkv_store {
 	/* the commit at which space holds: another process may have committed since, or released
 	 * pages (share->last_writer) */
 	uint64_t known;
+	/* words up to this commit are durable in place, under a fence that returned. It holds while
+	 * known does, and is nobody else's to change: see durable_found */
+	uint64_t durable;
 	/* others have committed since this one last wrote; with an external lock only */
 	bool followed;
 	uint64_t commits;

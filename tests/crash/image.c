@@ -347,7 +347,8 @@ void image_log(struct daxkv_store *store, bool logs)
 	if (!store)
 		return;
 	store->logs = logs;
-	store->log_part = 2; /* these stores are small */
+	store->log_part = 2; /* these stores are small, and so are their groups */
+	store->log_members = 0;
 }
 
 void image_abandon(struct map *opening, struct daxkv_store *store)

@@ -352,7 +352,7 @@ static void no_change_ends_the_flushing_of_many_words(void **state)
 		const size_t n = store->words.n < 64 ? store->words.n : 64, stored = log.n;
 
 		memcpy(word, store->words.w, n * sizeof *word);
-		assert_true(n > 30 && store->share->durable == last - 1);
+		assert_true(n > 30 && store->durable == last - 1);
 		struct daxkv_txn *txn = begin(store);
 
 		if (t % 2)
@@ -361,7 +361,7 @@ static void no_change_ends_the_flushing_of_many_words(void **state)
 			OK(daxkv_txn_commit(txn));
 		const size_t fence = pm_log_next(&log, stored, PM_LOG_FENCE), at = log.n;
 
-		assert_true(fence != PM_LOG_NONE && store->share->durable == last);
+		assert_true(fence != PM_LOG_NONE && store->durable == last);
 		for (size_t i = 0; i < n; i++)
 			assert_true(pm_log_written_back(&log, stored, fence, word[i].off, 8));
 		daxkv_txn_abort(begin(store));
@@ -374,7 +374,7 @@ static void no_change_ends_the_flushing_of_many_words(void **state)
 
 		daxkv_txn_abort(begin(store));
 		assert_true(pm_log_next(&log, few, PM_LOG_FENCE) == PM_LOG_NONE);
-		assert_int_equal(store->share->durable, last);
+		assert_int_equal(store->durable, last);
 		pm_log_clear(&log);
 	}
 	pm_log_detach(&log);
