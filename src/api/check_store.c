@@ -41,6 +41,11 @@ struct check_faults { /* of one look at the store: nothing is told of one that h
 	int ended; /* what the caller's progress returned, when it was not 0 */
 };
 
+struct unpublished { /* a record that nobody has published so far */
+	uint64_t next;
+	int64_t since;
+};
+
 struct state { /* what a look is at */
 	struct daxkv_store *store;
 	/* the newest published commit */
@@ -304,6 +309,25 @@ static int look_held(struct daxkv_store *store, int64_t wait_ms, struct check_fa
 	return rc;
 }
 
+/* look_left - with an external lock: at what the next writer will recover, when its record has been
+ * there for HOLD_MS. The process that made it has died, then; or it is slow, and the look does not
+ * count when it has gone on. EAGAIN. */
+static int look_left(struct daxkv_store *store, struct unpublished *u, struct check_faults *f)
+{
+	struct state s = state_now(store);
+
+	if (s.next <= s.txn || s.next != u->next) {
+		u->next = s.next;
+		u->since = clock_ms();
+		return EAGAIN;
+	}
+	if (clock_ms() - u->since < HOLD_MS)
+		return EAGAIN;
+	int rc = look_recovered(store, f);
+
+	return state_moved(&s) ? EAGAIN : rc;
+}
+
 /* look_shared - the first look that no commit disturbed. wait_ms: negative to wait as long as it
  * takes. BUSY. Looks without the lock and short waits for it take turns, since its owner may keep
  * it for long without a commit. */
@@ -311,6 +335,7 @@ static int look_shared(struct daxkv_store *store, int64_t wait_ms, struct check_
 {
 	const struct timespec pause = {.tv_nsec = PAUSE_NS};
 	const int64_t from = clock_ms();
+	struct unpublished u = {0};
 
 	for (;;) {
 		bool panic = load_seq_cst(&store->share->panic);
@@ -325,6 +350,9 @@ static int look_shared(struct daxkv_store *store, int64_t wait_ms, struct check_
 			return rc;
 		/* the lock is the caller's own, and not known here */
 		if (store->external_lock) {
+			rc = look_left(store, &u, f);
+			if (rc != EAGAIN)
+				return rc;
 			if (left > 0)
 				rc = 0;
 			else

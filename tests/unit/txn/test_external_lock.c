@@ -63,6 +63,33 @@ static void shows(struct daxkv_store *store, unsigned int round)
 	daxkv_txn_abort(txn);
 }
 
+/* A process died in its commit: nobody will publish its record, or take it away. Caught:
+ * look_shared without look_left, which never returns. */
+static void a_check_ends_beside_what_the_dead_left(void **state)
+{
+	struct daxkv_store *store;
+	uint64_t faults = 1;
+
+	(void)state;
+	OK(daxkv_close(store_new("left", 512)));
+	store = external_lock_open("left", 0);
+	fill(store, 0, true);
+	fill(store, 1, true);
+	const uint64_t next = store->share->published + 1;
+	const uint64_t at =
+	    (uint64_t)((const uint8_t *)ring_at(&store->ring, next) - store->map.base);
+	const int fd = open(scratch_path("left"), O_WRONLY | O_CLOEXEC);
+
+	assert_int_equal(pwrite(fd, &next, sizeof next, (off_t)at), sizeof next);
+	OK(daxkv_check(store, NULL, NULL, &faults));
+	assert_int_equal(faults, 0);
+	shows(store, 1);
+	fill(store, 2, true); /* takes over */
+	OK(daxkv_check(store, NULL, NULL, &faults));
+	close(fd);
+	store_done(store);
+}
+
 static void each_sees_what_the_others_did(void **state)
 {
 	struct daxkv_store *writer[3], *reader;
@@ -324,6 +351,7 @@ static void only_without_a_lock_file(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    TEST(a_check_ends_beside_what_the_dead_left),
 	    TEST(each_sees_what_the_others_did),
 	    TEST(threads_see_what_the_others_did),
 	    TEST(a_file_that_was_cut),
