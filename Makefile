@@ -290,7 +290,7 @@ $(BUILD)/tests/crash: $(call objects,$(CRASH_SRC)) $(BUILD)/tests/lib.a $(BUILD)
 # The engine's calls to these go through tests/fault/inject.c, which lets them fail.
 FAULT_CALLS := malloc calloc realloc aligned_alloc strdup strndup asprintf free mmap madvise \
 	pthread_key_create pthread_setspecific getrandom \
-	open fcntl fallocate ftruncate fdatasync fsync pwrite pread renameat2 link unlink \
+	open fcntl fallocate ftruncate fdatasync fsync msync pwrite pread renameat2 link unlink \
 		memfd_create stat fstat lstat lseek
 # What _FORTIFY_SOURCE makes of them, where it makes something of them.
 FAULT_FORTIFIED := __asprintf_chk __open_2 __open64_2 __pread_chk __pread64_chk

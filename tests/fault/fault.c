@@ -8,7 +8,7 @@
  * failure; then again with failures that last until a call reports them. After each failure: a call
  * reported it, with that error and a text of its own; the store has what was acknowledged and
  * nothing else, in the same handle and after the checker; the step then succeeds. After a failed
- * fdatasync the handle refuses to write, says why, still reads, and the reopened store has what was
+ * sync the handle refuses to write, says why, still reads, and the reopened store has what was
  * acknowledged, with or without the commit that failed. At the end of a run no memory, descriptor
  * or mapping is left.
  */
@@ -61,6 +61,12 @@ bool life_reports_faults(struct daxkv_store *store)
 	return rc || faults;
 }
 
+/* is_sync - after its failure nobody knows what is durable. */
+static bool is_sync(const char *call)
+{
+	return !strcmp(call, "fdatasync") || !strcmp(call, "fsync") || !strcmp(call, "msync");
+}
+
 /* expected_error - whether a call may answer the failure with rc. */
 static bool expected_error(int rc)
 {
@@ -68,9 +74,9 @@ static bool expected_error(int rc)
 
 	if (shot && strcmp(shot->call, "fcntl") == 0 && rc == DAXKV_BUSY)
 		return true; /* a lock that cannot be asked for counts as taken */
-	return shot &&
-	       (rc == shot->error || (rc == DAXKV_PANIC && (strcmp(shot->call, "fdatasync") == 0 ||
-	                                                    strcmp(shot->call, "fsync") == 0)));
+	if (shot && rc == DAXKV_PANIC && is_sync(shot->call))
+		return true;
+	return shot && rc == shot->error;
 }
 
 static bool write_refused(const char *step)

@@ -294,6 +294,11 @@ WRAP(int, fsync, int fd)
 	return must("fsync", EIO) ? -1 : __real_fsync(fd);
 }
 
+WRAP(int, msync, void *p, size_t n, int flags)
+{
+	return must("msync", EIO) ? -1 : __real_msync(p, n, flags);
+}
+
 WRAP(ssize_t, pwrite, int fd, const void *p, size_t n, off_t off)
 {
 	return must("pwrite", ENOSPC) ? -1 : __real_pwrite(fd, p, n, off);

@@ -2,6 +2,7 @@
 #include "scenario.h"
 
 #include "inject.h"
+#include "txn/store.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -486,9 +487,16 @@ static int step_empty(struct life *life)
 
 /* ---- opening and closing --------------------------------------------------------------------- */
 
+/* On a file commits are logged, in tmpfs too. */
 int life_open(struct life *life)
 {
-	return life->store ? 0 : daxkv_open(life->path, &life->options, &life->store);
+	if (life->store)
+		return 0;
+	int rc = daxkv_open(life->path, &life->options, &life->store);
+
+	if (!rc && life->store->map.medium == DAXKV_MEDIUM_FILE)
+		life->store->logs = true;
+	return rc;
 }
 
 static int step_close(struct life *life)
