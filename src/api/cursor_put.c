@@ -60,8 +60,10 @@ static int place_near(struct daxkv_cursor *c, struct put *put)
 	if (!is)
 		return 0;
 	put->path = path;
-	put->behind = rank != c->path.rank && rank < place_live(c);
-	return 0;
+	/* the cursor's key has no values behind that place; another one, which begins there, may */
+	if (put->flags & DAXKV_APPEND_DUP && rank < place_live(c))
+		rc = cursor_same_key(c, t, p.key, p.klen, &put->behind);
+	return rc;
 }
 
 /* The cursor is not known by a key yet: its place is good still if the put is refused. */

@@ -536,7 +536,6 @@ static void values_of_other_sizes(void **state)
 	store_done(store);
 }
 
-/* What a count and a removal of very many values look at are leaves, and not values. */
 /* between - what may come between a count and a put by the same cursor: nothing, as in most cases,
  * or a change that the cursor has to notice. */
 static void between(const struct shape *s, struct content *m, struct daxkv_txn *txn, daxkv_db db,
@@ -618,6 +617,8 @@ static void puts_beside_what_was_counted(void **state)
 				between(s, &m, txn, db, p.key);
 				if (!rc && chance(2)) /* it finds its place again */
 					(void)daxkv_cursor_get(c, NULL, NULL, DAXKV_GET_CURRENT);
+				if (chance(4) == 0) /* another key's, whose values come next */
+					p = (struct place){(p.key + 1) % KEYS, chance(VALUES)};
 				put_is(s, &m, c, p);
 				if (chance(4) == 0)
 					change(s, &m, txn, db, p.key, chance(VALUES), false);
@@ -630,6 +631,7 @@ static void puts_beside_what_was_counted(void **state)
 	}
 }
 
+/* What a count and a removal of very many values look at are leaves, and not values. */
 static void many_values_are_not_visited(void **state)
 {
 	struct daxkv_store *store = store_new("c", 4096);
