@@ -245,9 +245,10 @@ static int look_reading(struct daxkv_store *store, struct check_faults *f)
 	return rc;
 }
 
-/* look_recovered - at what the next writer will recover. The writer's lock is held. The file is
- * mapped privately, so recovery changes this process's memory alone. CORRUPT from recovery leaves
- * its own text as the only fault. The store itself is not changed. */
+/* look_recovered - at what the next writer will recover. The writer's lock is held, or the look
+ * counts only when nothing has moved meanwhile. The file is mapped privately, so recovery changes
+ * this process's memory alone. CORRUPT from recovery leaves its own text as the only fault. The
+ * store itself is not changed. */
 static int look_recovered(struct daxkv_store *store, struct check_faults *f)
 {
 	assert(store->map.fd >= 0);
@@ -311,12 +312,13 @@ static int look_held(struct daxkv_store *store, int64_t wait_ms, struct check_fa
 
 /* look_left - with an external lock: at what the next writer will recover, when its record has been
  * there for HOLD_MS. The process that made it has died, then; or it is slow, and the look does not
- * count when it has gone on. EAGAIN. */
-static int look_left(struct daxkv_store *store, struct unpublished *u, struct check_faults *f)
+ * count when it has gone on. In panic nobody may have made a record, and nobody will. EAGAIN. */
+static int look_left(struct daxkv_store *store, bool panic, struct unpublished *u,
+                     struct check_faults *f)
 {
 	struct state s = state_now(store);
 
-	if (s.next <= s.txn || s.next != u->next) {
+	if ((!panic && s.next <= s.txn) || s.next != u->next) {
 		u->next = s.next;
 		u->since = clock_ms();
 		return EAGAIN;
@@ -350,7 +352,7 @@ static int look_shared(struct daxkv_store *store, int64_t wait_ms, struct check_
 			return rc;
 		/* the lock is the caller's own, and not known here */
 		if (store->external_lock) {
-			rc = look_left(store, &u, f);
+			rc = look_left(store, panic, &u, f);
 			if (rc != EAGAIN)
 				return rc;
 			if (left > 0)
