@@ -84,8 +84,8 @@ struct call {
 	bool half;        /* what this call commits is nothing without the rest */
 	int waited_for;   /* the process that a line on the standard error has named, or -1 for an
 	                     unknown one; 0: none */
-	bool
-	    changed; /* what it changed is committed: a failure behind that is none of the change */
+	/* what it changed is committed: a failure behind that is none of the change */
+	bool changed;
 	bool reader_gone; /* nobody reads the standard output any more: the call ends as SIGPIPE
 	                     ends others */
 };

@@ -175,8 +175,8 @@ static void few_pages_a_call(void **state)
 	store_done(store);
 }
 
-/* Where a transaction of a compaction fails, the bitmaps are where the file says, and the lock file
- * has no wrong number of what is durable. */
+/* Where a transaction of a compaction fails, the bitmaps are where the file says, and the number of
+ * what is durable is right. */
 static void a_step_that_fails(void **state)
 {
 	struct daxkv_store *store = lazy_file("fails", 4096);

@@ -257,7 +257,7 @@ struct freed {
 	uint64_t txn, off, bytes;
 };
 
-/* Caught: commit.c, "store->share->releasable = durable_upto(store);" made "... = txn;". */
+/* Caught: commit.c, "store->share->releasable = store->durable;" made "... = txn;". */
 static void r3_freed_pages_wait_for_a_fenced_record_that_names_them_durable(void **state)
 {
 	static struct freed freed[5000];
