@@ -147,9 +147,10 @@ static uint64_t durable_found(const struct daxkv_store *store, uint64_t last)
 static int share_agrees(const struct daxkv_store *store, uint64_t last)
 {
 	const uint64_t releasable = store->share->releasable;
-	/* in a lazy interval, and behind a sync, what its own commits freed waits for readers only
-	 */
-	const bool lazy = store_lazy(store) || releasable == last;
+	/* in a lazy interval, and behind a sync, what its own commits freed waits for readers only;
+	 * a sync leaves the words of its own record at most */
+	const bool synced = releasable == last && store->durable + 1 >= last;
+	const bool lazy = store_lazy(store) || synced;
 	uint64_t clean;
 
 	(void)super_clean(map_super(&store->map), &clean);

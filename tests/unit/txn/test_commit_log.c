@@ -492,6 +492,35 @@ static void a_user_that_takes_over_asks_the_store(void **state)
 	store_done(store);
 }
 
+/* [R3] Behind a sync what the last commit freed waits for readers only. Where words wait for a full
+ * fence, a lock file that says so lies. Caught: share_agrees, "store->durable + 1 >= last" made
+ * "true". */
+static void a_lock_file_that_releases_too_much(void **state)
+{
+	struct daxkv_store *store = logging_store(4096, 200, 30);
+	struct daxkv_store *other =
+	    store_open("l", (struct daxkv_options){.pmem = DAXKV_PMEM_FILE});
+	struct daxkv_txn *txn;
+	(void)state;
+
+	for (uint64_t i = 0; i < 5; i++)
+		put_some(store, i, i + 1, 30, 1);
+	const uint64_t releasable = store->share->releasable;
+
+	store->share->releasable = store->share->published;
+	assert_int_equal(daxkv_txn_begin(other, NULL, 0, &txn), DAXKV_CORRUPT);
+	store->share->releasable = releasable;
+	put_some(other, 5, 6, 30, 1);
+	OK(daxkv_txn_begin(store, NULL, DAXKV_TXN_LAZY, &txn));
+	OK(put_n(txn, MAIN, 6, 30, 1));
+	OK(daxkv_txn_commit(txn));
+	OK(daxkv_sync(store));
+	assert_int_equal(store->share->releasable, store->share->published);
+	put_some(other, 7, 8, 30, 1);
+	OK(daxkv_close(other));
+	store_done(store);
+}
+
 /* Members of a group: one record, however many words, and no full fence. */
 static void a_group_is_logged(void **state)
 {
@@ -545,6 +574,7 @@ int main(void)
 	    cmocka_unit_test(two_users_log_in_turn),
 	    cmocka_unit_test(a_lone_commit_has_one_fence),
 	    cmocka_unit_test(a_user_that_takes_over_asks_the_store),
+	    cmocka_unit_test(a_lock_file_that_releases_too_much),
 	    cmocka_unit_test(a_group_is_logged),
 	};
 
