@@ -131,7 +131,7 @@ static int pass_begin(struct run *r, struct compaction *c)
 	    .cut_end = c->cut_end,
 	};
 	c->boundary = max_u64(pages * store->page_size, r->options->size);
-	if (c->gap && !rc)
+	if (c->gap)
 		rc = gap_boundary(&store->space, &c->boundary);
 	return rc;
 }

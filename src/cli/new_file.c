@@ -56,6 +56,13 @@ int new_file_begin(const struct call *call, const char *name, struct new_file *f
 		file->path = NULL;
 		return call_fail_sys(call, ENOMEM, "cannot make '%s'", name);
 	}
+	if (lstat(file->path, &st) == 0) { /* an earlier process of this number was killed */
+		const int status = call_fail_sys(call, EEXIST, "cannot make '%s'", file->path);
+
+		free(file->path);
+		file->path = NULL;
+		return status;
+	}
 	ends_watch(file->path);
 	return EXIT_OK;
 }
