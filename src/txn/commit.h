@@ -56,13 +56,13 @@ static inline int commit_empty(struct daxkv_store *store)
  * panic when a flush failed. */
 int commit_take_over_others(struct daxkv_store *store, bool died);
 /* commit_take_over - see above commit_take_over_others. Nothing to do is the common case: this
- * store wrote last, and nobody died. */
+ * store wrote last, and nobody died. The lock file may say UINT64_MAX, too, which is no commit. */
 static inline int commit_take_over(struct daxkv_store *store, bool died)
 {
 	const struct share *share = store->share;
 
 	if (LIKELY(!died && share->last_writer == store->share_file.owner &&
-	           load_relaxed(&share->published) == store->known))
+	           load_relaxed(&share->published) == store->known && store->known != UINT64_MAX))
 		return 0;
 	return commit_take_over_others(store, died);
 }

@@ -142,11 +142,18 @@ static uint64_t durable_found(const struct daxkv_store *store, uint64_t last)
 	return max_u64(clean, rec.durable_upto);
 }
 
+static int share_damaged(const struct daxkv_store *store, uint64_t last)
+{
+	return err_set(DAXKV_CORRUPT,
+	               "%s is damaged: %lu is not the store's newest commit; "
+	               "the store is whole, when all have closed it",
+	               store->lock.name, (unsigned long)last);
+}
+
 /* share_agrees - what the lock file says of the newest commit is what the store says. A lock file
  * with wrong numbers would let pages be used again that recovery needs [R3]. */
-static int share_agrees(const struct daxkv_store *store, uint64_t last)
+static int share_agrees(const struct daxkv_store *store, uint64_t last, uint64_t releasable)
 {
-	const uint64_t releasable = store->share->releasable;
 	/* in a lazy interval, and behind a sync, what its own commits freed waits for readers only;
 	 * a sync leaves the words of its own record at most */
 	const bool synced = releasable == last && store->durable + 1 >= last;
@@ -161,10 +168,7 @@ static int share_agrees(const struct daxkv_store *store, uint64_t last)
 	if (there && load_word(ring_at(&store->ring, last + 1)) <= last &&
 	    (lazy || releasable <= store->durable))
 		return 0;
-	return err_set(DAXKV_CORRUPT,
-	               "%s is damaged: %lu is not the store's newest commit; "
-	               "the store is whole, when all have closed it",
-	               store->lock.name, (unsigned long)last);
+	return share_damaged(store, last);
 }
 
 /* The writer's lock is held, and no transaction has begun. */
@@ -185,11 +189,20 @@ int commit_take_over_others(struct daxkv_store *store, bool died)
 		return rc;
 	store_relaxed(&store->share->recovered, 1);
 	last = load_relaxed(&store->share->published);
-	store->durable = durable_found(store, commit_synced(store));
-	rc = share_agrees(store, commit_synced(store));
-	if (!rc && store->share->size > store->map.size)
-		rc = map_extend(&store->map, store->share->size);
-	else if (!rc && store->share->size < store->map.size) /* it may have been cut */
+	/* each is loaded once, so that no other number counts than the one that was looked at */
+	const bool lazy = store_lazy(store);
+	const uint64_t synced = lazy ? load_relaxed(&store->share->interval.synced) : last;
+
+	const uint64_t releasable = load_relaxed(&store->share->releasable);
+	const uint64_t size = load_relaxed(&store->share->size);
+
+	store->durable = durable_found(store, synced);
+	rc = share_agrees(store, synced, releasable);
+	if (!rc && (last < synced || last == UINT64_MAX))
+		rc = share_damaged(store, last);
+	if (!rc && size > store->map.size)
+		rc = map_extend(&store->map, size);
+	else if (!rc && size < store->map.size) /* it may have been cut */
 		rc = lengths_agree(store);
 	/* all words are durable in place, as in a store that was just opened: nothing waits [R3] */
 	if (!rc && behind)
@@ -206,14 +219,14 @@ int commit_take_over_others(struct daxkv_store *store, bool died)
 		store->known = UINT64_MAX;
 		return rc;
 	}
-	store->space.releasable = store->share->releasable;
+	store->space.releasable = releasable;
 	store->known = last;
 	store_relaxed(&store->share->writer_pid, getpid());
 	/* pairs with daxkv_writer_pid */
 	store_release(&store->share->last_writer, store->share_file.owner);
 	store->followed = false;
 	/* what the store says itself may be further back than what its last writer knew */
-	if (!store_lazy(store) && last - store->durable >= COMMIT_LAG) /* [R2] */
+	if (!lazy && last - store->durable >= COMMIT_LAG) /* [R2] */
 		return commit_checkpoint(store);
 	return 0;
 }

@@ -521,6 +521,24 @@ static void a_lock_file_that_releases_too_much(void **state)
 	store_done(store);
 }
 
+/* The number that stands for "not known" is no commit, however often the lock file says it. Caught:
+ * commit_take_over without "store->known != UINT64_MAX". */
+static void a_lock_file_with_no_commit(void **state)
+{
+	struct daxkv_store *store = logging_store(4096, 200, 30);
+	const uint64_t published = store->share->published;
+	struct daxkv_txn *txn;
+	(void)state;
+
+	store->known = 0; /* as if another had written */
+	store->share->published = UINT64_MAX;
+	for (unsigned int i = 0; i < 3; i++)
+		assert_int_equal(daxkv_txn_begin(store, NULL, 0, &txn), DAXKV_CORRUPT);
+	store->share->published = published;
+	put_some(store, 0, 1, 30, 1);
+	store_done(store);
+}
+
 /* Members of a group: one record, however many words, and no full fence. */
 static void a_group_is_logged(void **state)
 {
@@ -575,6 +593,7 @@ int main(void)
 	    cmocka_unit_test(a_lone_commit_has_one_fence),
 	    cmocka_unit_test(a_user_that_takes_over_asks_the_store),
 	    cmocka_unit_test(a_lock_file_that_releases_too_much),
+	    cmocka_unit_test(a_lock_file_with_no_commit),
 	    cmocka_unit_test(a_group_is_logged),
 	};
 
