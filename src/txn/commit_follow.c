@@ -142,6 +142,7 @@ static uint64_t durable_found(const struct daxkv_store *store, uint64_t last)
 	return max_u64(clean, rec.durable_upto);
 }
 
+/* share_damaged - CORRUPT: the lock file names a newest commit that cannot be. */
 static int share_damaged(const struct daxkv_store *store, uint64_t last)
 {
 	return err_set(DAXKV_CORRUPT,
@@ -188,11 +189,10 @@ int commit_take_over_others(struct daxkv_store *store, bool died)
 	if (rc)
 		return rc;
 	store_relaxed(&store->share->recovered, 1);
-	last = load_relaxed(&store->share->published);
 	/* each is loaded once, so that no other number counts than the one that was looked at */
+	last = load_relaxed(&store->share->published);
 	const bool lazy = store_lazy(store);
 	const uint64_t synced = lazy ? load_relaxed(&store->share->interval.synced) : last;
-
 	const uint64_t releasable = load_relaxed(&store->share->releasable);
 	const uint64_t size = load_relaxed(&store->share->size);
 

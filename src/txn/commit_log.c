@@ -10,9 +10,13 @@
  *   small      words and bytes fit the record       FENCE of the record's page
  *   spilled    they are in pages beside each other   FENCE of these, FENCE of the record's page
  *
- * What it changed in place stays in the page cache. A full fence, of a commit that is not logged,
- * makes all of it durable: at the latest when COMMIT_LAG records wait for that. Until then they are
- * needed, and what they freed is not taken again [R3]: durable moves by full fences alone [I3].
+ * A thread alone, or a small group, is not logged as spilled where a record could name its fresh
+ * bytes: one full fence of some pages costs less than two.
+ *
+ * What a logged commit changed in place stays in the page cache. A full fence, of a commit that is
+ * not logged, makes all of it durable: at the latest when COMMIT_LAG records wait for that. Until
+ * then they are needed, and what they freed is not taken again [R3]: durable moves by full fences
+ * alone [I3].
  *
  * An entry's bytes lie in place before the record: no slot that is there refers to them. They begin
  * and end anywhere, but each of their words is the record's alone: the first one begins with the
