@@ -509,11 +509,22 @@ static inline bool put_counts(int rc, unsigned int flags)
 	return rc == MDB_INCOMPATIBLE;
 }
 
-/* put_ordered - daxkv_put, with the program's order at hand. With duplicates MDB_RESERVE is for a
- * key's first value; for others, as in LMDB, the value's bytes are there already. The store's
- * results. */
-int put_ordered(MDB_txn *txn, struct handle *handle, MDB_val *key, MDB_val *data,
-                unsigned int flags);
+/* put_again - daxkv_put has failed with rc: it is tried again where the program's order, or an
+ * order with more room, was missing. With duplicates MDB_RESERVE is for a key's first value; for
+ * others, as in LMDB, the value's bytes are there already. The store's results. */
+int put_again(MDB_txn *txn, struct handle *handle, MDB_val *key, MDB_val *data, unsigned int flags,
+              int rc);
+
+/* put_ordered - daxkv_put, with the program's order at hand: see put_again. */
+static inline int put_ordered(MDB_txn *txn, struct handle *handle, MDB_val *key, MDB_val *data,
+                              unsigned int flags)
+{
+	if (UNLIKELY(txn->env->no_room))
+		return DAXKV_FULL;
+	int rc = daxkv_put(txn->inner, handle->db, val_of(key), val_of(data), flags);
+
+	return LIKELY(!rc) ? 0 : put_again(txn, handle, key, data, flags, rc);
+}
 
 /* ---- cursor_move.c --------------------------------------------------------------------------- */
 

@@ -52,19 +52,14 @@ static int changing(MDB_txn *txn, MDB_dbi dbi, struct handle *handle)
 	return compare_adopt(txn, handle);
 }
 
-int put_ordered(MDB_txn *txn, struct handle *handle, MDB_val *key, MDB_val *data,
-                unsigned int flags)
+int put_again(MDB_txn *txn, struct handle *handle, MDB_val *key, MDB_val *data, unsigned int flags,
+              int rc)
 {
-	int rc = LIKELY(!txn->env->no_room)
-	             ? daxkv_put(txn->inner, handle->db, val_of(key), val_of(data), flags)
-	             : DAXKV_FULL;
-
-	if (UNLIKELY(rc == DAXKV_NEED_COMPARE) && !compare_provide(txn->inner, handle))
+	if (rc == DAXKV_NEED_COMPARE && !compare_provide(txn->inner, handle))
 		rc = daxkv_put(txn->inner, handle->db, val_of(key), val_of(data), flags);
-	if (UNLIKELY(rc == DAXKV_VALUE_SIZE) && !(rc = compare_widen(txn, handle, data)))
+	if (rc == DAXKV_VALUE_SIZE && !(rc = compare_widen(txn, handle, data)))
 		rc = daxkv_put(txn->inner, handle->db, val_of(key), val_of(data), flags);
-	if (UNLIKELY(rc == DAXKV_INCOMPATIBLE && flags & MDB_RESERVE) &&
-	    handle->flags & MDB_DUPSORT)
+	if (rc == DAXKV_INCOMPATIBLE && flags & MDB_RESERVE && handle->flags & MDB_DUPSORT)
 		rc = daxkv_put(txn->inner, handle->db, val_of(key), val_of(data),
 		               flags & ~(unsigned int)MDB_RESERVE);
 	return rc;
