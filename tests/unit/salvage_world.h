@@ -19,6 +19,7 @@
 #define DUPS      3u
 #define LARGE     9000u
 #define VALUE_MAX (LARGE + 16)
+#define TXNS      64u
 
 enum { MAIN, PLAIN, INTS, REVERSE, SORTED, DBS };
 static const struct {
@@ -32,6 +33,7 @@ static const struct {
 
 struct known {
 	uint32_t version; /* that was put last */
+	uint64_t txn;     /* that changed it last */
 	bool there;
 	uint64_t from, to; /* pages of the value; of several the first */
 	uint32_t back;     /* how many of its entries came back: a bit for each */
@@ -41,10 +43,11 @@ static struct world {
 	struct known known[DBS][KEYS];
 	uint64_t size;
 	uint32_t page_size;
-	bool *noise;     /* by page */
-	uint8_t *bitmap; /* by page: 1 a directory, 2 a bitmap */
-	bool named;      /* it has more than the main database */
-	int db;          /* that entries are of now, DBS: of nobody's */
+	bool *noise;           /* by page */
+	uint8_t *bitmap;       /* by page: 1 a directory, 2 a bitmap */
+	bool named;            /* it has more than the main database */
+	int db;                /* that entries are of now, DBS: of nobody's */
+	bool words_lost[TXNS]; /* by commit: what it changed may be older */
 	unsigned int wrong, places, unreadable, mixed;
 } w;
 
@@ -117,6 +120,7 @@ static inline void change(struct daxkv_txn *txn, daxkv_db handle, int db, uint32
 		OK(daxkv_del(txn, handle, &key, NULL));
 	k->there = put;
 	k->version += put;
+	k->txn = daxkv_txn_id(txn);
 	for (uint32_t dup = 0; put && dup < dups_of(db); dup++) {
 		struct daxkv_val value = value_of(db, i, k->version, dup);
 
@@ -284,7 +288,16 @@ static inline void on_lost(const char *what, void *arg)
 	(void)arg;
 	w.places++;
 	w.unreadable += strstr(what, "cannot be read") != NULL;
-	w.mixed += strstr(what, "may be older") != NULL;
+	if (!strstr(what, "may be older"))
+		return;
+	const char *commit = strstr(what, "of commit ");
+
+	assert_non_null(commit);
+	const unsigned long txn = strtoul(commit + strlen("of commit "), NULL, 10);
+
+	if (txn < TXNS) /* the stores of tests of their own have more */
+		w.words_lost[txn] = true;
+	w.mixed++;
 }
 
 static inline void salvage(const char *file)
@@ -296,11 +309,13 @@ static inline void salvage(const char *file)
 		for (uint32_t i = 0; i < KEYS; i++)
 			w.known[db][i].back = 0;
 	w.wrong = w.places = w.unreadable = w.mixed = 0;
+	memset(w.words_lost, 0, sizeof w.words_lost);
 	OK(daxkv_salvage(scratch_path(file), &to, &lost));
 	assert_int_equal(lost, w.places);
 }
 
-/* share_back - percent of the entries in untouched pages that came back. */
+/* share_back - percent of the entries in untouched pages that came back. Those are left out that
+ * a commit changed whose words are lost: it may be that none of them is in the tree yet. */
 static inline double share_back(void)
 {
 	uint64_t there = 0, back = 0;
@@ -308,7 +323,7 @@ static inline double share_back(void)
 	for (int db = MAIN; db < DBS; db++)
 		for (uint32_t i = 0; i < KEYS; i++) {
 			const struct known *k = &w.known[db][i];
-			bool touched = !k->there;
+			bool touched = !k->there || w.words_lost[k->txn];
 
 			for (uint64_t page = k->from; page <= k->to && !touched; page++)
 				touched = w.noise[page];
@@ -346,9 +361,10 @@ static inline void world_end(void)
 	w.bitmap = NULL;
 }
 
-/* judge_back - enough of the untouched pages' entries came back, and nothing else. Where a bitmap
- * is lost, older versions of what is lost may come. Where the words of a commit are lost, and that
- * is told, what it put may be as it was before it, though its pages are untouched. */
+/* judge_back - at least 95 % of the untouched pages' entries came back, with the superblock and
+ * without it, and nothing else. Where a bitmap is lost, older versions of what is lost may come.
+ * Where the words of a commit are lost, and that is told, what it put may be as it was before it,
+ * though its pages are untouched. */
 static inline void judge_back(const char *what, unsigned int kinds)
 {
 	const double back = share_back();
@@ -358,7 +374,7 @@ static inline void judge_back(const char *what, unsigned int kinds)
 	              w.named ? "named databases" : "main alone", back, w.places, w.wrong);
 	if (bitmaps_whole() && !w.mixed)
 		assert_int_equal(w.wrong, 0);
-	assert_true(back >= (w.mixed ? 75 : 95));
+	assert_true(back >= 95);
 }
 
 #endif
