@@ -89,12 +89,29 @@ int cursor_output(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_va
 	return cursor_output_at(c, eoff, key, value);
 }
 
+/* at_edge - whether the path leads to the tree's first or last leaf: that of a cursor which is AT
+ * its place has seen no change since, and is the way there. */
+static bool at_edge(const struct path *path, bool last)
+{
+	for (unsigned int i = 1; i < path->height; i++) {
+		uint32_t edge = 0;
+
+		if (last)
+			edge = path->at[i].page->n;
+		if (path->at[i].index != edge)
+			return false;
+	}
+	return path->height > 0;
+}
+
 /* move_edge - to the first or the last entry. NOT_FOUND in an empty tree: a cursor that had a place
  * there is in the gap that is left. */
 static int move_edge(struct daxkv_cursor *c, const struct tree *t, bool last)
 {
-	int rc = tree_edge(t, last, &c->path);
+	int rc = 0;
 
+	if (c->state != CURSOR_AT || !at_edge(&c->path, last))
+		rc = tree_edge(t, last, &c->path);
 	c->ordered = false;
 	if (rc)
 		return rc;

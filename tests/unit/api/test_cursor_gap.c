@@ -488,16 +488,41 @@ static void a_search_that_finds_nothing_compares(void **state)
 	store_done(store);
 }
 
+/* An end is asked for again by a cursor that stands in its leaf, while what is there goes, and by
+ * one that stands elsewhere. */
+static void ends_that_go(void **state)
+{
+	struct daxkv_store *store = store_new("c", 512);
+
+	(void)state;
+	for (unsigned int way = 0; way < 8; way++) {
+		const bool dups = way & 1, last = way & 2, nested = way & 4;
+		const enum daxkv_cursor_op op = last ? DAXKV_LAST : DAXKV_FIRST;
+		struct daxkv_txn *outer = begin(store), *txn = nested ? begin_in(outer) : outer;
+		daxkv_db db = filled(txn, dups);
+		struct daxkv_cursor *c = cursor(txn, db), *far = cursor(txn, db);
+
+		for (unsigned int i = 0; i < ENTRIES; i++) {
+			unsigned int left = ENTRIES - i;
+
+			AT(c, op, name(dups, last ? left - 1 : i));
+			on_entry(far, left / 2);
+			AT(far, op, name(dups, last ? left - 1 : i));
+			remove_under(txn, db, c, i % DELETERS, dups);
+		}
+		AT(c, op, "none");
+		daxkv_txn_abort(outer);
+	}
+	store_done(store);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(moves_behind_a_deletion),
-	    TEST(changes_behind_a_deletion),
-	    TEST(nothing_is_left),
-	    TEST(damage_is_not_passed),
-	    TEST(a_bad_entry_is_not_passed),
-	    TEST(checksums_are_not_passed),
-	    TEST(a_search_that_finds_nothing_compares),
+	    TEST(moves_behind_a_deletion),  TEST(changes_behind_a_deletion),
+	    TEST(nothing_is_left),          TEST(ends_that_go),
+	    TEST(damage_is_not_passed),     TEST(a_bad_entry_is_not_passed),
+	    TEST(checksums_are_not_passed), TEST(a_search_that_finds_nothing_compares),
 	};
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }
