@@ -70,6 +70,16 @@
 #define swap_acq_rel(p, seen, x) swap_if(p, seen, x, __ATOMIC_ACQ_REL)
 #define swap_seq_cst(p, seen, x) swap_if(p, seen, x, __ATOMIC_SEQ_CST)
 
+/* spin_pause - in a loop that waits for another processor: the core rests for some cycles. */
+static inline void spin_pause(void)
+{
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
 /* Texts print 64-bit numbers by %lu: on these machines uint64_t is unsigned long. */
 static_assert(_Generic((uint64_t)0, unsigned long : 1, default : 0), "uint64_t is not for %lu");
 

@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,6 +25,8 @@
 #define NS_PER_MS  1000000
 #define AGE_MAX_NS UINT64_C(10000000) /* a group that is older takes no more members */
 #define NO_LIMIT   UINT64_MAX
+#define SPIN_NS    UINT64_C(30000) /* so long a thread looks before it sleeps: some turns */
+#define SPIN_LOOKS 32u             /* between two looks at the clock */
 
 uint64_t group_clock(void)
 {
@@ -51,10 +54,21 @@ static void wake(uint32_t *word, int threads)
 	(void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, threads, NULL, NULL, 0);
 }
 
+/* processors - that this process may use; more than one where that cannot be told. */
+static int processors(void)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof set, &set))
+		return INT_MAX;
+	return CPU_COUNT(&set);
+}
+
 /* The mutex is there in any case, so that closing needs no test. */
 void group_open(struct commit_group *g, bool on)
 {
 	*g = (struct commit_group){.on = on, .age_max_ns = AGE_MAX_NS};
+	g->spins = processors() > 1;
 	g->last = &g->first;
 	pthread_mutex_init(&g->mutex, NULL);
 }
@@ -118,19 +132,38 @@ static bool queue_quit(struct commit_group *g, struct group_wait *me)
 	return there;
 }
 
+/* queue_spin - look for the turn, for as long as others have it for short. */
+static void queue_spin(const struct commit_group *g, const struct group_wait *me)
+{
+	const uint64_t until = group_clock() + SPIN_NS;
+
+	if (!g->spins)
+		return;
+	while (!load_relaxed(&g->fences) && group_clock() < until) {
+		for (unsigned int i = 0; i < SPIN_LOOKS; i++) {
+			if (load_relaxed(&me->state) != GROUP_WAITS)
+				return;
+			spin_pause();
+		}
+	}
+}
+
 /* queue_await - false: the time is over, and me has left the queue. until: by group_clock;
  * NO_LIMIT: as long as it takes. */
 static bool queue_await(struct commit_group *g, struct group_wait *me, uint64_t until)
 {
-	/* pairs with grant */
-	while (load_acquire(&me->state) == GROUP_WAITS) {
+	uint32_t seen = GROUP_WAITS;
+
+	queue_spin(g, me);
+	(void)swap_acquire(&me->state, &seen, GROUP_SLEEPS); /* unless it has the turn */
+	while (load_acquire(&me->state) == GROUP_SLEEPS) {   /* pairs with grant */
 		uint64_t now = 0;
 
 		if (until != NO_LIMIT)
 			now = group_clock();
 		if (now >= until && queue_quit(g, me))
 			return false;
-		sleep_on(&me->state, GROUP_WAITS,
+		sleep_on(&me->state, GROUP_SLEEPS,
 		         until == NO_LIMIT || now >= until ? NO_LIMIT : until - now);
 	}
 	return true;
@@ -169,8 +202,9 @@ int group_wait(struct commit_group *g, bool may_join, int64_t *wait_ms, bool *jo
 static void grant(struct group_wait *w, enum group_state state)
 {
 	assert(state == GROUP_ALONE || state == GROUP_JOINS);
-	store_release(&w->state, state); /* pairs with queue_await */
-	wake(&w->state, 1);
+	/* pairs with queue_await */
+	if (__atomic_exchange_n(&w->state, state, __ATOMIC_RELEASE) == GROUP_SLEEPS)
+		wake(&w->state, 1);
 }
 
 /* The exchange fails when somebody has come to the queue: that one gets the turn. */
@@ -180,6 +214,7 @@ void group_leave(struct commit_group *g)
 	struct group_wait *w = NULL;
 	uint32_t seen = GROUP_TAKEN;
 
+	store_relaxed(&g->fences, false);
 	if (LIKELY(swap_release(&g->turn, &seen, 0)))
 		return;
 	pthread_mutex_lock(&g->mutex);
@@ -292,23 +327,31 @@ void group_yield(struct commit_group *g)
 	wake_members(g);
 }
 
-/* The list is cut off first: a member that was told may be gone, with the memory of its entry. */
-void group_tell(struct commit_group *g, int rc)
+struct group_wait *group_end(struct commit_group *g, int rc)
 {
-	struct group_wait *w = g->members;
-	struct group_wait *next;
-	bool any = w;
+	struct group_wait *members = g->members;
 
-	g->members = NULL;
-	g->root = NULL;
-	g->n = 0;
-	for (; w; w = next) {
-		next = w->next;
+	assert(g->root);
+	for (struct group_wait *w = members; w; w = w->next) {
 		w->rc = rc;
 		if (rc)
 			err_save(&w->why);
+	}
+	g->members = NULL;
+	g->root = NULL;
+	g->n = 0;
+	return members;
+}
+
+/* A member that was told may be gone, with the memory of its entry. */
+void group_tell(struct commit_group *g, struct group_wait *members)
+{
+	struct group_wait *next;
+
+	for (struct group_wait *w = members; w; w = next) {
+		next = w->next;
 		tell(w, GROUP_DONE);
 	}
-	if (any)
+	if (members)
 		wake_members(g);
 }

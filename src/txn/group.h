@@ -23,6 +23,11 @@
  * group is closed, and everything that belongs to the writer is used by that thread only. Each hand
  * over is a release store of what the next one loads with acquire order.
  *
+ * To sleep and to be woken costs more than a turn does, which is some microseconds. So a thread in
+ * the queue looks for its turn for a moment before it sleeps, unless a commit runs: that takes
+ * long. And a thread that has made a commit gives the turn away before it wakes the members, which
+ * come back to the queue at once.
+ *
  * Rejected: a condition variable for members, because each that it wakes takes its mutex first.
  */
 #ifndef DAXKV_GROUP_H
@@ -40,6 +45,7 @@ struct daxkv_txn;
 
 enum group_state {
 	GROUP_WAITS,  /* in the queue, or as a member for the end of its group */
+	GROUP_SLEEPS, /* in the queue; it is woken when it gets the turn */
 	GROUP_ALONE,  /* it has the turn, and nothing is open */
 	GROUP_JOINS,  /* it has the turn, in an open group */
 	GROUP_CLOSES, /* a member: it has the turn, to close the group */
@@ -55,7 +61,9 @@ struct group_wait { /* a thread that waits; on its stack */
 };
 
 struct commit_group {
-	bool on; /* fixed when the store is opened */
+	/* fixed when the store is opened */
+	bool on;
+	bool spins; /* another processor can give the turn up meanwhile */
 	/* a group that is older takes no more members; likewise */
 	uint64_t age_max_ns;
 	pthread_mutex_t mutex;
@@ -63,6 +71,8 @@ struct commit_group {
 	uint32_t turn;
 	/* atomic: counts what members are woken for: the futex they sleep on */
 	uint32_t woken;
+	/* atomic: who has the turn makes a commit; until group_leave */
+	bool fences;
 	/* the mutex: */
 	/* the queue */
 	struct group_wait *first;
@@ -126,9 +136,12 @@ enum group_state group_await(struct commit_group *g, struct group_wait *me, uint
 /* group_yield - one that is no member gives up the turn of an open group: a member closes it. */
 void group_yield(struct commit_group *g);
 
-/* group_tell - the group is closed: its members return with rc and, when that is not 0, with the
- * text of the calling thread's error. There is no open group any more. */
-void group_tell(struct commit_group *g, int rc);
+/* group_end - the group is closed, with rc and, when that is not 0, with the text of the calling
+ * thread's error. There is no open group any more. Its members, for group_tell. */
+struct group_wait *group_end(struct commit_group *g, int rc);
+
+/* group_tell - members of a group that has ended return. The caller need not have the turn. */
+void group_tell(struct commit_group *g, struct group_wait *members);
 
 /* group_clock - nanoseconds of a clock that only rises. */
 uint64_t group_clock(void);

@@ -152,14 +152,17 @@ int group_finish(struct daxkv_store *store)
 	g->orphan = g->large = false;
 	assert(store->writer == root);
 	assert(!root->child);
+	store_relaxed(&g->fences, true);
 	int rc = outermost_run(root);
 
 	if (!rc)
 		store_relaxed(&store->commits, store->commits + n - 1);
 	g->fence_ns = group_clock() - from;
-	g->expected = n;   /* the next group is taken to be as large */
-	group_tell(g, rc); /* [G1] not before */
+	g->expected = n; /* the next group is taken to be as large */
+	struct group_wait *members = group_end(g, rc);
+
 	outermost_end(root);
+	group_tell(g, members); /* [G1] not before the fence */
 	return rc;
 }
 
@@ -230,6 +233,7 @@ bool member_first(struct daxkv_txn *txn, int *rc)
 
 	if (!goes_on(store, &offer_ns)) {
 		store->group.expected = 1;
+		store_relaxed(&store->group.fences, true);
 		return false;
 	}
 	*rc = member_keep(txn);

@@ -34,10 +34,12 @@ RULES = {
     "OFFER-ONCE": "who comes takes the offer away",
     "QUIT-LATE": "a thread whose time is over has the turn if it was given that already",
     "LEAVE-WAKES": "the turn that is given up goes to the first in the queue",
+    "SAYS": "a thread in the queue says that it sleeps before it does",
+    "WAKES": "who gives the turn to a thread that says so wakes it",
 }
 ENDS = ("commit", "abort", "dies", "timed", "checkpoint")
-WAITS, ALONE, JOINS, CLOSES, DONE = "waits", "alone", "joins", "closes", "done"
-HAS_TURN = ("puts", "ends", "passes", "gone", "grants", "closes", "fences", "tells", "leaves",
+WAITS, SLEEPS, ALONE, JOINS, CLOSES, DONE = "waits", "sleeps", "alone", "joins", "closes", "done"
+HAS_TURN = ("puts", "ends", "passes", "gone", "grants", "closes", "fences", "cuts", "leaves",
             "checks")
 
 
@@ -50,14 +52,14 @@ class State:
 
     FIELDS = ("programs", "pc", "wait", "result", "taken", "queue", "offerer", "root", "members",
               "orphan", "name")
-    FIELDS += ("group", "level", "durable", "acked", "failed", "panic")
+    FIELDS += ("ended", "group", "level", "durable", "acked", "failed", "panic")
 
     def __init__(self, programs):
         n = len(programs)
         self.programs, self.pc = tuple(programs), ("idle",) * n
         self.wait, self.result = (WAITS,) * n, (None,) * n
         self.taken, self.queue, self.offerer, self.root, self.members = False, (), None, False, ()
-        self.orphan, self.name = False, None
+        self.orphan, self.name, self.ended = False, None, ()
         self.group, self.level, self.durable, self.acked = frozenset(), frozenset(), frozenset(), frozenset()
         self.failed, self.panic = False, False
 
@@ -144,18 +146,34 @@ class Model:
         n.taken = True
         return [("queues" if s.taken else "has the turn after all", self.begun(n, s, t, False))]
 
-    def do_queued(self, s, t):
-        if s.wait[t] != WAITS:
+    def do_queued(self, s, t):  # awake
+        if s.wait[t] not in (WAITS, SLEEPS):
             if s.panic and s.wait[t] == ALONE:
                 return [("has the turn, and is refused", self.go(s, t, "leaves"))]
             return [("has the turn", self.begun(self.go(s, t, "puts"), s, t, s.wait[t] == JOINS))]
-        if self.kind(s, t) != "timed":
-            return []
-        if t in s.queue or not self.on("QUIT-LATE"):
+        n = self.go(s, t, "drowsy")
+        if self.on("SAYS"):
+            n.set("wait", t, SLEEPS)
+        return [("says that it sleeps", n)]
+
+    def do_drowsy(self, s, t):
+        said = s.wait[t] == (SLEEPS if self.on("SAYS") else WAITS)
+        ways = [("sleeps" if said else "is not let sleep", self.go(s, t, "asleep" if said else "queued"))]
+        if self.kind(s, t) == "timed" and (t in s.queue or not self.on("QUIT-LATE")):
             n = self.finish(s, t)
             n.queue = tuple(x for x in s.queue if x != t)
-            return [("has waited long enough", n)]
-        return []
+            ways.append(("has waited long enough", n))
+        return ways
+
+    def do_asleep(self, s, t):
+        return [("has slept long enough", self.go(s, t, "queued"))] if self.kind(s, t) == "timed" else []
+
+    def granted(self, n, to, state):
+        wakes = n.wait[to] == SLEEPS and n.pc[to] == "asleep" and self.on("WAKES")
+        n.set("wait", to, state)
+        if wakes:
+            n.set("pc", to, "queued")
+        return n
 
     def do_puts(self, s, t):
         if self.kind(s, t) == "checkpoint":
@@ -233,8 +251,7 @@ class Model:
     def do_grants(self, s, t):
         _, to, state, then = s.pc[t]
         n = self.finish(s, t) if then == "idle" else self.go(s, t, then)
-        n.set("wait", to, state)
-        return [("wakes thread %d" % to, n)]
+        return [("gives the turn to thread %d" % to, self.granted(n, to, state))]
 
     def do_member(self, s, t):
         if s.wait[t] == DONE:
@@ -278,30 +295,44 @@ class Model:
 
     def do_fences(self, s, t):
         ways = []
-        n = self.go(s, t, "tells")
+        n = self.go(s, t, "cuts")
         n.durable = s.durable | s.group
         n.set("result", t, True)
         ways.append(("fences", n))
         if not s.failed:
-            n = self.go(s, t, "tells")
+            n = self.go(s, t, "cuts")
             n.failed = n.panic = True
             n.set("result", t, False)
             ways.append(("fences in vain", n))
         return ways
 
-    def do_tells(self, s, t):
+    def do_cuts(self, s, t):
+        """The group is over; its members are told when the turn is away."""
         n = self.go(s, t, "leaves")
-        n.group = frozenset()
-        return [("tells the members", self.told(n, s.result[t]))]
+        n.group, n.ended = frozenset(), s.members
+        n.members, n.root = (), False
+        for member in s.members:
+            n.set("result", member, s.result[t] or not self.on("ONE-RESULT"))
+        return [("ends the group", n)]
 
     def do_leaves(self, s, t):
+        if not s.ended:
+            n = self.finish(s, t, s.result[t] is True, self.value(s, t))
+            return self.leave(n, s, t)
+        n = self.go(s, t, ("tells", s.ended))
+        n.ended = ()
+        return self.leave(n, s, t)
+
+    def do_tells(self, s, t):
         n = self.finish(s, t, s.result[t] is True, self.value(s, t))
-        return self.leave(n, s, t, "idle")
+        for member in s.pc[t][1]:
+            n.set("wait", member, DONE)
+        return [("tells the members", n)]
 
     def do_leaves_over(self, s, t):
-        return self.leave(self.go(s, t, "over"), s, t, "over")
+        return self.leave(self.go(s, t, "over"), s, t)
 
-    def leave(self, n, s, t, then):
+    def leave(self, n, s, t):
         n.name = None
         if not s.queue:
             n.taken = False
@@ -310,7 +341,7 @@ class Model:
             n.taken = False
             return [("gives the turn up, and wakes nobody", n)]
         n.queue = s.queue[1:]
-        n.set("wait", s.queue[0], ALONE)
+        self.granted(n, s.queue[0], ALONE)
         return [("gives the turn to thread %d" % s.queue[0], n)]
 
     # ---- the promises
@@ -318,7 +349,7 @@ class Model:
     def check(self, s):
         having = [t for t, pc in enumerate(s.pc) if (pc if isinstance(pc,
                 str) else pc[0]) in HAS_TURN]
-        # One that wakes the next has given the turn up when that runs.
+        # One that grants the turn, or tells its members, has given it up when others run.
         having = [t for t in having if isinstance(s.pc[t], str)]
         if len(having) > 1:
             raise Broken("threads %s have the turn at once" % having)

@@ -3,6 +3,8 @@
  * [G6]. */
 #include "group_workers.h"
 
+#include <sched.h>
+
 /* ---- turns ------------------------------------------------------------------------------------
  */
 
@@ -36,6 +38,64 @@ static void timed_begins_in_the_queue(void **state)
 	assert_int_equal(w[0].id, w[1].id);
 	OK(daxkv_txn_begin(store, NULL, DAXKV_TXN_TRY, &txn)); /* nobody has the turn */
 	daxkv_txn_abort(txn);
+	store_done(store);
+}
+
+static bool sleeps(const struct daxkv_store *store)
+{
+	return __atomic_load_n(&store->group.first->state, __ATOMIC_SEQ_CST) == GROUP_SLEEPS;
+}
+
+/* A thread looks for its turn for a moment; then it sleeps, and is woken. */
+static void a_long_wait_is_slept(void **state)
+{
+	struct daxkv_store *store = file_new();
+	struct daxkv_txn *txn = begin(store);
+	struct worker w;
+	(void)state;
+
+	start(&w, store, body_commit, 1);
+	for (unsigned int ms = 0; !sleeps(store) && ms < 20000; ms++)
+		usleep(1000);
+	assert_true(sleeps(store));
+	daxkv_txn_abort(txn);
+	end(&w);
+	OK(w.rc);
+	assert_true(there(store, 1));
+	assert_false(store->group.fences);
+	store_done(store);
+}
+
+/* On one processor a thread that looked for its turn would keep the other one from ending it. */
+static void on_one_processor_nobody_looks(void **state)
+{
+	struct worker w[MEMBERS];
+	cpu_set_t before, one;
+	(void)state;
+
+	OK(sched_getaffinity(0, sizeof before, &before));
+	CPU_ZERO(&one);
+	for (size_t cpu = 0; cpu < CPU_SETSIZE && !CPU_COUNT(&one); cpu++)
+		if (CPU_ISSET(cpu, &before))
+			CPU_SET(cpu, &one);
+	OK(sched_setaffinity(0, sizeof one, &one));
+	struct daxkv_store *store = file_new();
+	struct daxkv_txn *txn = begin(store);
+
+	assert_false(store->group.spins);
+	for (unsigned int i = 0; i < MEMBERS; i++)
+		start(&w[i], store, body_commit, i + 1);
+	OK(put_n(txn, DAXKV_MAIN, 0, 20, 1));
+	OK(daxkv_txn_commit(txn));
+	for (unsigned int i = 0; i < MEMBERS; i++) {
+		end(&w[i]);
+		OK(w[i].rc);
+		assert_true(there(store, i + 1));
+	}
+	store_done(store);
+	OK(sched_setaffinity(0, sizeof before, &before));
+	store = file_new();
+	assert_int_equal(store->group.spins, CPU_COUNT(&before) > 1);
 	store_done(store);
 }
 
@@ -460,6 +520,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(timed_begins_in_the_queue),
+	    cmocka_unit_test(a_long_wait_is_slept),
+	    cmocka_unit_test(on_one_processor_nobody_looks),
 	    cmocka_unit_test(a_turn_that_comes_at_the_last_moment),
 	    cmocka_unit_test(a_checkpoint_is_no_member),
 	    cmocka_unit_test(one_thread_alone_waits_for_nobody),
