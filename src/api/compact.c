@@ -126,7 +126,7 @@ static int pass_begin(struct run *r, struct compaction *c)
 		return rc;
 	*c = (struct compaction){
 	    .running = true,
-	    .gap = c->gap_next,
+	    .gap = c->gap_next && !r->waits_not,
 	    .cut_txn = c->cut_txn,
 	    .cut_end = c->cut_end,
 	};
