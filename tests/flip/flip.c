@@ -6,9 +6,9 @@
  *   flip [--step N] [--jobs N] [--fill] [--first B] [--bit B]      every N-th bit (1), in N
  * processes (one for each processor), from bit B on; or that bit alone
  *
- * --fill, for slow builds: bits in free space and in unused parts of pages and of ring slots are
- * not flipped one by one. All such bytes are filled with random ones, again and again: as nobody
- * sees that, no bit there can do harm by itself.
+ * All bytes of free space and of unused parts of pages and of ring slots are filled with random
+ * ones first, again and again: as nobody sees that, no bit there can do harm by itself. --fill, for
+ * slow builds: these bits are not flipped one by one as well.
  *
  * Four stores with pages of 512 bytes (tests/fuzz/sample.h), with all kinds of databases: closed,
  * killed, cut off behind its last commit, and the same with that commit's words spilled. Bits are
@@ -100,7 +100,7 @@ static bool judge(const struct store *s, size_t byte, unsigned int bit,
 	return false;
 }
 
-/* idle - whether a byte is of those that --fill fills: what is there takes part in nothing, not in
+/* idle - whether a byte is of those that are filled: what is there takes part in nothing, not in
  * an order or in a checksum either. */
 static bool idle(const struct store *s, size_t byte)
 {
@@ -267,9 +267,9 @@ int main(int argc, char **argv)
 		to = bit + 1;
 		jobs = 1;
 	}
-	if (fill) {
+	if (bit == UINT64_MAX) {
 		well = jobs_run(jobs, 0, FILLS * SAMPLE_STATES, 1, fill_one, NULL,
-		                "build/tests/flip --fill (fill %lu)", counters);
+		                "build/tests/flip (fill %lu)", counters);
 		printf("flip: bytes that take part in nothing were filled %u times in each store\n",
 		       FILLS);
 	}

@@ -213,8 +213,10 @@ static void desc_paint(struct areas *a, uint64_t page)
 		if (at > page + FMT_DESC_COUNTS)
 			paint(a, at - 8, 8, AREA_COUNT_OLD);
 	}
-	if (take(a, page + 64, 8))
-		tree_paint(a, take(a, page + 64, 8));
+	if (take(a, page + offsetof(struct fmt_desc, root), 8))
+		tree_paint(a, take(a, page + offsetof(struct fmt_desc, root), 8));
+	if (take(a, page + offsetof(struct fmt_desc, tallies), 8))
+		tree_paint(a, take(a, page + offsetof(struct fmt_desc, tallies), 8));
 }
 
 uint8_t *areas_map(const struct sample *s, uint8_t **named)
