@@ -35,7 +35,7 @@
 #define PASSES     8u  /* of a call, while others make more to do */
 #define GAP_PART   16u /* a sixteenth more than is in use is much */
 #define GAP_TIMES  4u
-#define WAITS      50u /* looks at readers that may know the old size */
+#define WAITS      50u /* looks at readers in the way */
 #define WAIT_NS    2000000
 /* leaves that are looked at behind a commit, whether they move or not */
 #define AUTO_LOOKS 256u
@@ -286,6 +286,15 @@ static int steps_run(struct run *r, struct daxkv_txn *txn, struct compaction *c,
 	return rc;
 }
 
+/* reader_at - a reader of that snapshot; NULL: none is there any more. */
+static const struct reader_entry *reader_at(const struct daxkv_store *store, uint64_t snapshot)
+{
+	for (uint32_t i = 0; i < share_high(store->share); i++)
+		if (load_seq_cst(&store->share->reader[i].snapshot_plus_1) == snapshot + 1)
+			return &store->share->reader[i];
+	return NULL;
+}
+
 /* held_back - the oldest reader, when pages wait for it. The writer's lock is held. Readers come
  * and go meanwhile: when the oldest one is no longer found, the report names the snapshot without
  * its process. */
@@ -299,18 +308,15 @@ static void held_back(const struct run *r)
 	if (!report->held)
 		return;
 	report->reader_snapshot = oldest;
-	for (uint32_t i = 0; i < share_high(store->share); i++) {
-		const struct reader_entry *e = &store->share->reader[i];
+	const struct reader_entry *e = reader_at(store, oldest);
 
-		if (load_seq_cst(&e->snapshot_plus_1) != oldest + 1)
-			continue;
-		const uint64_t ms = clock_coarse_ms();
-		const uint64_t since = load_relaxed(&e->since_ms);
-
-		report->reader_pid = load_relaxed(&e->pid);
-		report->reader_age_ms = ms - min_u64(ms, since);
+	if (!e)
 		return;
-	}
+	const uint64_t ms = clock_coarse_ms();
+	const uint64_t since = load_relaxed(&e->since_ms);
+
+	report->reader_pid = load_relaxed(&e->pid);
+	report->reader_age_ms = ms - min_u64(ms, since);
 }
 
 /* pass_step - a write transaction of the pass. *over: the pass is. A store without a free page left
@@ -407,12 +413,21 @@ static int end_cut(struct run *r, bool *more, bool *waits)
 	return rc;
 }
 
+/* wait_a_little - for readers. No cancellation point. */
+static void wait_a_little(void)
+{
+	const struct timespec pause = {.tv_nsec = WAIT_NS};
+	const int cancel = cancel_off();
+
+	nanosleep(&pause, NULL);
+	cancel_restore(cancel);
+}
+
 /* file_cut - cut the end off, part by part. Readers that began before a part's commit are waited
  * for, while others write: most end soon. The lock is given back after each part. After WAITS looks
  * it gives up without an error: the next call cuts what is left. */
 static int file_cut(struct run *r)
 {
-	const struct timespec pause = {.tv_nsec = WAIT_NS};
 	bool more = true;
 	bool waits = true;
 
@@ -427,10 +442,7 @@ static int file_cut(struct run *r)
 		if (rc)
 			return rc;
 		if (waits && !more) {
-			const int cancel = cancel_off();
-
-			nanosleep(&pause, NULL);
-			cancel_restore(cancel);
+			wait_a_little();
 			tries++;
 		}
 	}
@@ -447,9 +459,26 @@ static int file_bytes(const struct daxkv_store *store, uint64_t *length)
 	return rc;
 }
 
+/* reader_ends - whether the one that holds the rest back ends while it is waited for, as most do
+ * soon: another pass then gets further. One of this process may be the caller's own. */
+static bool reader_ends(const struct run *r)
+{
+	const struct daxkv_compact_report *report = r->report;
+
+	if (!report->held || report->reader_pid == getpid())
+		return false;
+	for (unsigned int looks = 0; reader_at(r->store, report->reader_snapshot); looks++) {
+		if (looks == WAITS)
+			return false;
+		wait_a_little();
+	}
+	return true;
+}
+
 /* passes - until one moves nothing, or a bound is reached. A pass that moved nothing is the last
- * one, but for one that makes a gap, which begins in any case: so each call gets further. What
- * progress returns ends the call with that result; all that was committed before stays. */
+ * one, unless a reader was in its way and has ended, and but for one that makes a gap, which begins
+ * in any case: so each call gets further. What progress returns ends the call with that result; all
+ * that was committed before stays. */
 static int passes_run(struct run *r)
 {
 	unsigned int passes = 0;
@@ -469,7 +498,7 @@ static int passes_run(struct run *r)
 		if (rc)
 			return rc;
 		gap = over && r->gap;
-		if (over && !moved && !gap)
+		if (over && !moved && !gap && !reader_ends(r))
 			return 0;
 		passes += over;
 		if (r->options->progress) {

@@ -198,11 +198,71 @@ static void a_reader_in_another_process(void **state)
 	store_done(store);
 }
 
+/* thin_out - one entry in ten is left, everywhere. */
+static void thin_out(struct daxkv_store *store)
+{
+	struct daxkv_txn *txn = begin(store);
+
+	for (uint64_t i = 0; i < ENTRIES; i++)
+		if (i % 10)
+			OK(del_n(txn, DAXKV_MAIN, i));
+	OK(daxkv_txn_commit(txn));
+}
+
+/* read_for_a_while - another process: it has a snapshot until somebody compacts, and 30 ms more. */
+static int read_for_a_while(int ready, int go)
+{
+	struct daxkv_store *store = store_again("s");
+	struct daxkv_txn *txn = begin_reading(store);
+	char byte = 0;
+
+	if (write(ready, &byte, 1) != 1 || read(go, &byte, 1) != 1)
+		return 1;
+	usleep(30000);
+	daxkv_txn_abort(txn);
+	return daxkv_close(store) ? 2 : 0;
+}
+
+/* What it needs is in the way of all that is to move: the call waits, and moves it then. */
+static void a_reader_who_ends_soon(void **state)
+{
+	int ready[2], go[2], status = 0;
+	char byte = 0;
+	struct daxkv_compact_report r;
+
+	(void)state;
+	struct daxkv_store *store = store_new("s", 4096);
+
+	fill(store, 0, ENTRIES);
+	OK(daxkv_close(store));
+	assert_int_equal(pipe(ready) | pipe(go), 0);
+	const pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(read_for_a_while(ready[1], go[0]));
+	assert_true(pid > 0 && read(ready[0], &byte, 1) == 1);
+	store = store_again("s");
+	thin_out(store);
+	assert_int_equal(write(go[1], &byte, 1), 1);
+	OK(daxkv_compact(store, NULL, &r));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	print_message("%lu to %lu bytes\n", (unsigned long)r.size_before, (unsigned long)r.size);
+	assert_false(r.held);
+	assert_true(r.size < r.size_before / 2);
+	for (unsigned int i = 0; i < 2; i++) {
+		close(ready[i]);
+		close(go[i]);
+	}
+	store_check(store);
+	store_done(store);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {TEST(the_mark_comes_before_the_cut),
-	                                   TEST(a_reader_who_knows_the_longer_file),
-	                                   TEST(a_reader_in_another_process)};
+	const struct CMUnitTest tests[] = {
+	    TEST(the_mark_comes_before_the_cut), TEST(a_reader_who_knows_the_longer_file),
+	    TEST(a_reader_in_another_process), TEST(a_reader_who_ends_soon)};
 
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }
