@@ -35,8 +35,9 @@
 #define PASSES     8u  /* of a call, while others make more to do */
 #define GAP_PART   16u /* a sixteenth more than is in use is much */
 #define GAP_TIMES  4u
-#define WAITS      50u /* looks at readers in the way */
-#define WAIT_NS    2000000
+#define WAIT_NS    2000000 /* between two looks at readers in the way */
+#define WAITS      500u    /* such looks: a second */
+#define WAITS_FEW  50u
 /* leaves that are looked at behind a commit, whether they move or not */
 #define AUTO_LOOKS 256u
 #define AUTO_REST  8u /* that part of the file more must be free before a walk is tried again */
@@ -413,6 +414,17 @@ static int end_cut(struct run *r, bool *more, bool *waits)
 	return rc;
 }
 
+/* waits_max - how often the reader in the way is looked at. One of this process may be the caller's
+ * own, and a caller that bounds the time does not want to wait long. */
+static unsigned int waits_max(const struct run *r)
+{
+	const struct daxkv_compact_report *report = r->report;
+
+	if (!report->held || report->reader_pid == getpid() || r->options->milliseconds)
+		return WAITS_FEW;
+	return WAITS;
+}
+
 /* wait_a_little - for readers. No cancellation point. */
 static void wait_a_little(void)
 {
@@ -424,14 +436,14 @@ static void wait_a_little(void)
 }
 
 /* file_cut - cut the end off, part by part. Readers that began before a part's commit are waited
- * for, while others write: most end soon. The lock is given back after each part. After WAITS looks
+ * for, while others write: most end soon. The lock is given back after each part. After a second
  * it gives up without an error: the next call cuts what is left. */
 static int file_cut(struct run *r)
 {
 	bool more = true;
 	bool waits = true;
 
-	for (unsigned int tries = 0; more || (waits && tries < WAITS);) {
+	for (unsigned int tries = 0; more || (waits && tries < waits_max(r));) {
 		struct daxkv_txn *txn;
 		int rc = txn_begin_alone(r->store, -1, &txn);
 
@@ -468,7 +480,7 @@ static bool reader_ends(const struct run *r)
 	if (!report->held || report->reader_pid == getpid())
 		return false;
 	for (unsigned int looks = 0; reader_at(r->store, report->reader_snapshot); looks++) {
-		if (looks == WAITS)
+		if (looks == waits_max(r))
 			return false;
 		wait_a_little();
 	}
