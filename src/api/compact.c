@@ -55,6 +55,8 @@ struct compaction { /* where the next call goes on; the writer's lock protects i
 	size_t zone;  /* the next one of these */
 	/* the next pass, and this one, have a lower boundary: see gap_wanted */
 	bool gap_next, gap;
+	/* pages waited for a reader when the pass began: the boundary counts them as used */
+	bool high;
 	/* the last commit of a smaller size, and that size; 0: there was none */
 	uint64_t cut_txn;
 	uint64_t cut_end;
@@ -70,6 +72,7 @@ struct run { /* a call */
 	int64_t from_ms;
 	bool bounded;   /* a bound was reached */
 	bool gap;       /* the next pass makes a gap */
+	bool high;      /* the boundary of the pass that is over was */
 	bool waits_not; /* behind a commit: it waits for nobody, and looks at a few leaves only */
 };
 
@@ -128,6 +131,7 @@ static int pass_begin(struct run *r, struct compaction *c)
 	*c = (struct compaction){
 	    .running = true,
 	    .gap = c->gap_next && !r->waits_not,
+	    .high = store->space.limbo.n > 0,
 	    .cut_txn = c->cut_txn,
 	    .cut_end = c->cut_end,
 	};
@@ -409,8 +413,10 @@ static int end_cut(struct run *r, bool *more, bool *waits)
 	if (!*more)
 		held_back(r);
 	rc = space_last(&store->space, &r->report->last_page);
-	if (!rc && store->compaction)
+	if (!rc && store->compaction) {
 		r->gap = store->compaction->gap_next = gap_wanted(r, store->compaction);
+		r->high = store->compaction->high;
+	}
 	return rc;
 }
 
@@ -471,13 +477,16 @@ static int file_bytes(const struct daxkv_store *store, uint64_t *length)
 	return rc;
 }
 
-/* reader_ends - whether the one that holds the rest back ends while it is waited for, as most do
- * soon: another pass then gets further. One of this process may be the caller's own. */
+/* reader_ends - whether the one that was in the way of the pass has ended, or does while it is
+ * waited for, as most do soon: another pass then gets further. One of this process may be the
+ * caller's own. */
 static bool reader_ends(const struct run *r)
 {
 	const struct daxkv_compact_report *report = r->report;
 
-	if (!report->held || report->reader_pid == getpid())
+	if (!report->held)
+		return r->high;
+	if (report->reader_pid == getpid())
 		return false;
 	for (unsigned int looks = 0; reader_at(r->store, report->reader_snapshot); looks++) {
 		if (looks == waits_max(r))

@@ -258,11 +258,44 @@ static void a_reader_who_ends_soon(void **state)
 	store_done(store);
 }
 
+static uint64_t (*oldest)(void *arg);
+static unsigned int looks; /* at the readers */
+
+#define LOOKS_OF_BEGIN 6u
+
+/* The looks of a pass that begins find one of the first commit. It has ended when the pass has. */
+static uint64_t an_old_one(void *arg)
+{
+	return looks++ < LOOKS_OF_BEGIN ? 1 : oldest(arg);
+}
+
+/* When a pass begins, a reader needs what was deleted, so all of that counts as used and nothing
+ * moves. The reader has ended when the pass is over. */
+static void a_reader_when_the_pass_begins(void **state)
+{
+	struct daxkv_compact_report r;
+
+	(void)state;
+	struct daxkv_store *store = store_new("s", 4096);
+
+	fill(store, 0, ENTRIES);
+	thin_out(store);
+	oldest = store->space.oldest_reader;
+	store->space.oldest_reader = an_old_one;
+	looks = 0;
+	OK(daxkv_compact(store, NULL, &r));
+	assert_true(looks > 1 && !r.held);
+	assert_true(r.size < r.size_before / 2);
+	store_check(store);
+	store_done(store);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(the_mark_comes_before_the_cut), TEST(a_reader_who_knows_the_longer_file),
-	    TEST(a_reader_in_another_process), TEST(a_reader_who_ends_soon)};
+	    TEST(a_reader_in_another_process), TEST(a_reader_who_ends_soon),
+	    TEST(a_reader_when_the_pass_begins)};
 
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }
