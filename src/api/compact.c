@@ -37,7 +37,7 @@
 #define GAP_TIMES  4u
 #define WAIT_NS    2000000 /* between two looks at readers in the way */
 #define WAITS      500u    /* such looks: a second */
-#define WAITS_FEW  50u
+#define WAITS_FEW  50u     /* where nobody is to wait long: see waits_max */
 /* leaves that are looked at behind a commit, whether they move or not */
 #define AUTO_LOOKS 256u
 #define AUTO_REST  8u /* that part of the file more must be free before a walk is tried again */

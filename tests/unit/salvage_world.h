@@ -323,6 +323,8 @@ static inline double share_back(void)
 	for (int db = MAIN; db < DBS; db++)
 		for (uint32_t i = 0; i < KEYS; i++) {
 			const struct known *k = &w.known[db][i];
+
+			assert_true(k->txn < TXNS);
 			bool touched = !k->there || w.words_lost[k->txn];
 
 			for (uint64_t page = k->from; page <= k->to && !touched; page++)
