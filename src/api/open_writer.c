@@ -85,6 +85,7 @@ int open_writer(struct daxkv_store *store, uint64_t txn)
 	store->writer_view = (struct view){
 	    .map = &store->map,
 	    .base = store->map.base,
+	    .size = &store->map.size,
 	    .psize = store->page_size,
 	    .w = &store->wset,
 	};

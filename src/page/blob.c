@@ -9,6 +9,8 @@
 #include "page/blob.h"
 
 #include "base/crc.h"
+#include "base/err.h"
+#include "media/map.h"
 #include "space/wset.h"
 
 #include <errno.h>

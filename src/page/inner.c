@@ -23,6 +23,8 @@
 #include "page/inner.h"
 
 #include "base/crc.h"
+#include "base/err.h"
+#include "media/map.h"
 #include "space/wset.h"
 
 /* The lengths are bounded by the page's end before anybody follows them. */

@@ -15,6 +15,7 @@
 #include "page/leaf.h"
 
 #include "base/crc.h"
+#include "base/err.h"
 #include "space/wset.h"
 
 #if defined(__SSE2__)

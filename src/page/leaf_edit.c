@@ -17,6 +17,7 @@
  * The page's checksum is of the base as it was. It is made anew once, before the commit
  * (leaf_reseal), however often the base changed.
  */
+#include "media/map.h"
 #include "page/leaf.h"
 #include "space/wset.h"
 

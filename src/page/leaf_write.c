@@ -16,6 +16,7 @@
  * next append writes again. A value may be overwritten in place only in a page of the first kind.
  */
 #include "base/crc.h"
+#include "media/map.h"
 #include "page/leaf.h"
 #include "space/wset.h"
 
@@ -551,6 +552,7 @@ void leaf_seal(struct wset *w, uint64_t off, const uint8_t *value, uint32_t vlen
 	struct view v = {
 	    .map = w->map,
 	    .base = w->map->base,
+	    .size = &w->map->size,
 	    .psize = w->psize,
 	    .snapshot = w->txn,
 	    .w = w,

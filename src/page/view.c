@@ -7,6 +7,7 @@
  */
 #include "page/view.h"
 
+#include "base/err.h"
 #include "space/space.h"
 #include "space/wset.h"
 

@@ -16,19 +16,19 @@
 #define DAXKV_VIEW_H
 
 #include "base/base.h"
-#include "base/err.h"
 #include "base/format.h"
-#include "media/map.h"
 
 #define VIEW_EVICTED ((uint64_t)1 << 63) /* in a reader's word: its snapshot was given up */
 
+struct map;
 struct wset;
 
 struct view {
 	struct map *map;
 	const uint8_t *base;
-	uint32_t psize;    /* a power of two */
-	uint64_t snapshot; /* of a write transaction: its own number */
+	const uint64_t *size; /* the mapping's, in bytes */
+	uint32_t psize;       /* a power of two */
+	uint64_t snapshot;    /* of a write transaction: its own number */
 	/* what the transaction changed; NULL for a read transaction */
 	struct wset *w;
 	/* of a read transaction that may be evicted: its entry's word (readers.h). NULL: it may not
@@ -39,7 +39,7 @@ struct view {
 /* view_size - bytes of the mapping that may be read; grows while a transaction runs. */
 static inline uint64_t view_size(const struct view *v)
 {
-	return load_relaxed(&v->map->size);
+	return load_relaxed(v->size);
 }
 
 /* view_raw - the page at off, whatever is there. For offsets that were checked. */

@@ -11,6 +11,7 @@
  */
 #include "tree/tree.h"
 
+#include "base/err.h"
 #include "space/space.h"
 
 /* percent of a leaf that a base leaves to the tail, unless a full tail takes less: beyond that it

@@ -17,6 +17,7 @@
  */
 #include "tree/tree.h"
 
+#include "base/err.h"
 #include "space/space.h"
 
 #include <errno.h>

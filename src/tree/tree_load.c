@@ -24,6 +24,8 @@
  */
 #include "tree/tree.h"
 
+#include "base/err.h"
+
 #include <errno.h>
 #include <stdlib.h>
 

@@ -20,6 +20,8 @@
  */
 #include "tree/tree.h"
 
+#include "base/err.h"
+
 #include <errno.h>
 
 /* percent that the left page keeps when keys arrive in ascending order */

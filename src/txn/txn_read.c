@@ -158,7 +158,11 @@ int read_txn_begin(struct daxkv_store *store, bool verify, struct daxkv_txn **ou
 			return rc;
 		}
 		txn->view = (struct view){
-		    .map = &store->map, .base = store->map.base, .psize = store->page_size};
+		    .map = &store->map,
+		    .base = store->map.base,
+		    .size = &store->map.size,
+		    .psize = store->page_size,
+		};
 		txn->bounded = store->max_age_ms || store->max_lag;
 		if (txn->bounded) {
 			share_bound(store->share, txn->reader, store->max_age_ms, store->max_lag);

@@ -19,8 +19,11 @@ struct mem { /* the page at offset PSIZE of a small file in memory, seen by a re
 static inline void mem_open(struct mem *m)
 {
 	m->map = (struct map){.base = file, .size = 2 * PSIZE};
-	m->view =
-	    (struct view){.map = &m->map, .base = m->map.base, .psize = PSIZE, .snapshot = 100};
+	m->view = (struct view){.map = &m->map,
+	                        .base = m->map.base,
+	                        .size = &m->map.size,
+	                        .psize = PSIZE,
+	                        .snapshot = 100};
 	leaf_open(&m->view, (const void *)page, PSIZE, &m->leaf);
 }
 

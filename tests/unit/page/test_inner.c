@@ -23,7 +23,8 @@ static const struct fmt_page *build(const struct order *o, const struct sep *sep
 		kids[i] = (i + 10) * (uint64_t)PSIZE;
 	uint32_t used = inner_build(page, PSIZE, o, seps, kids, n, 1, 5, 0);
 	map = (struct map){.base = file, .size = 2 * PSIZE};
-	view = (struct view){.map = &map, .base = map.base, .psize = PSIZE, .snapshot = 9};
+	view = (struct view){
+	    .map = &map, .base = map.base, .size = &map.size, .psize = PSIZE, .snapshot = 9};
 	assert_true(used <= PSIZE && page_sound((const void *)page, 1, PSIZE));
 	for (uint32_t i = 0; i <= n; i++)
 		assert_int_equal(inner_kid(&view, (const void *)page, PSIZE, i), kids[i]);
