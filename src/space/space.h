@@ -304,7 +304,7 @@ int space_count(const struct map *map, const struct fmt_super *super, uint32_t p
 /* space_trim - plan to cut free space off the end: lowers end and drops the bitmap pages of zones
  * behind it, to be carried by the next commit. 0 with *end unchanged when there is nothing worth
  * cutting: less than is in use, up to 2 MiB. Never below floor bytes. A very long tail takes
- * several commits. The limbo must be empty. */
+ * several commits. What the limbo holds is not cut off. */
 int space_trim(struct space *space, uint64_t floor, bool all, bool *cut);
 
 /* space_last - where the last page lies that the file's end must be behind. CORRUPT, ENOMEM.

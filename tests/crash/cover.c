@@ -154,6 +154,7 @@ void cover_print(void)
 	cover_show("grows", cover.grows);
 	cover_show("trims", cover_tree.trims);
 	cover_show("trims to the first size", cover_tree.trims_to_floor);
+	cover_show("trims while pages wait", cover_tree.trims_held);
 	cover_show("pages in memory", cover_tree.memory);
 	cover_show("given places in the file", cover_tree.memory_out);
 	if (run.granule == 512)

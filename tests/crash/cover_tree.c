@@ -60,6 +60,7 @@ WRAP(space_trim, struct space *s, uint64_t floor, bool all, bool *cut)
 	int rc = __real_space_trim(s, floor, all, cut);
 
 	cover_tree.trims += !rc && *cut;
+	cover_tree.trims_held += !rc && *cut && s->limbo.n;
 	cover_tree.trims_to_floor += !rc && *cut && s->end == floor;
 	return rc;
 }

@@ -82,6 +82,18 @@ static void end_free(struct daxkv_store *store)
 	OK(daxkv_sync(store));
 }
 
+/* end_free_by_abort - most of the file is free, at its end: nothing has to move, or waits. */
+static void end_free_by_abort(struct daxkv_store *store)
+{
+	struct daxkv_txn *txn = begin(store);
+
+	for (uint64_t i = 20; i < ENTRIES; i++)
+		OK(put_n(txn, DAXKV_MAIN, i, 900, 1));
+	daxkv_txn_abort(txn);
+	fill(store, 0, 1);
+	OK(daxkv_sync(store));
+}
+
 static void the_mark_comes_before_the_cut(void **state)
 {
 	(void)state;
@@ -112,15 +124,7 @@ static void a_reader_who_knows_the_longer_file(void **state)
 	(void)state;
 	fill(store, 0, 20);
 	OK(daxkv_compact(store, NULL, &r));
-	/* what an abort leaves is free, at the end, and nothing has to move or waits in the limbo
-	 */
-	struct daxkv_txn *txn = begin(store);
-
-	for (uint64_t i = 20; i < ENTRIES; i++)
-		OK(put_n(txn, DAXKV_MAIN, i, 900, 1));
-	daxkv_txn_abort(txn);
-	fill(store, 0, 1);
-	OK(daxkv_sync(store));
+	end_free_by_abort(store);
 	const uint64_t before = file_bytes();
 	struct daxkv_txn *reader = begin_reading(store);
 
@@ -129,6 +133,61 @@ static void a_reader_who_knows_the_longer_file(void **state)
 	daxkv_txn_abort(reader);
 	OK(daxkv_compact(store, NULL, &r));
 	assert_true(file_bytes() < before / 2);
+	store_done(store);
+}
+
+/* readers_follow - readers one after the other, and a commit behind the begin of each: at any
+ * moment one of them needs a page that waits, in front. The end is given up all the same, and the
+ * file is cut when the one that knew the longer file has ended. */
+static void readers_follow(void **state)
+{
+	struct daxkv_store *store = store_new("s", 4096);
+	struct daxkv_compact_report r;
+
+	(void)state;
+	fill(store, 0, 20);
+	end_free_by_abort(store);
+	const uint64_t before = file_bytes();
+	struct daxkv_txn *reader = begin_reading(store);
+
+	fill(store, 0, 1);
+	OK(daxkv_compact(store, NULL, &r));
+	assert_true(r.held && store->space.limbo.n > 0);
+	assert_true(daxkv_size(store) < before / 2);
+	assert_int_equal(file_bytes(), before);
+	struct daxkv_txn *next = begin_reading(store);
+
+	fill(store, 0, 1);
+	daxkv_txn_abort(reader);
+	OK(daxkv_compact(store, NULL, &r));
+	assert_true(r.held && store->space.limbo.n > 0);
+	assert_true(file_bytes() < before / 2);
+	for (uint64_t i = 0; i < 20; i++)
+		assert_true(has_n(next, DAXKV_MAIN, i, 900, 1));
+	daxkv_txn_abort(next);
+	store_check(store);
+	store_done(store);
+}
+
+/* A reader needs what lies at the end: that is not given up, and no growth takes it. */
+static void the_end_waits_for_a_reader(void **state)
+{
+	struct daxkv_store *store = store_new("s", 4096);
+	struct daxkv_compact_report r;
+
+	(void)state;
+	fill(store, 0, ENTRIES);
+	const uint64_t before = daxkv_size(store);
+	struct daxkv_txn *reader = begin_reading(store);
+
+	end_free(store);
+	OK(daxkv_compact(store, NULL, &r));
+	assert_true(daxkv_size(store) > before / 2);
+	fill(store, ENTRIES, 3 * ENTRIES);
+	for (uint64_t i = 0; i < ENTRIES; i++)
+		assert_true(has_n(reader, DAXKV_MAIN, i, 900, 1));
+	daxkv_txn_abort(reader);
+	store_check(store);
 	store_done(store);
 }
 
@@ -292,10 +351,13 @@ static void a_reader_when_the_pass_begins(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-	    TEST(the_mark_comes_before_the_cut), TEST(a_reader_who_knows_the_longer_file),
-	    TEST(a_reader_in_another_process), TEST(a_reader_who_ends_soon),
-	    TEST(a_reader_when_the_pass_begins)};
+	const struct CMUnitTest tests[] = {TEST(the_mark_comes_before_the_cut),
+	                                   TEST(a_reader_who_knows_the_longer_file),
+	                                   TEST(readers_follow),
+	                                   TEST(the_end_waits_for_a_reader),
+	                                   TEST(a_reader_in_another_process),
+	                                   TEST(a_reader_who_ends_soon),
+	                                   TEST(a_reader_when_the_pass_begins)};
 
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }

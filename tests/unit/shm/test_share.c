@@ -393,8 +393,7 @@ static void a_dead_readers_pages_return(void **state)
 	store_done(a);
 }
 
-/* Its place is not taken back before somebody needs it: closing then leaves the file as long as it
- * is. Caught: commit.c, commit_trim: "if (store->space.limbo.n) return 0;" removed. */
+/* Its place is not taken back before somebody needs it. What it holds is not cut off at closing. */
 static void closing_with_pages_of_a_dead_reader(void **state)
 {
 	struct daxkv_store *a = store_new("e", 512);
