@@ -35,8 +35,7 @@ static const char *const error_texts[] = {
     [-DAXKV_DBS_FULL] = "too many database handles",
     [-DAXKV_READERS_FULL] = "too many read transactions at once",
     [-DAXKV_NEED_COMPARE] = "the database has its own order: its comparator must be set first",
-    [-DAXKV_TOO_OLD] = "the snapshot had reached its bound and was given up: the space that it "
-                       "held back was needed",
+    [-DAXKV_TOO_OLD] = "the snapshot had reached its bound and was given up: its space was needed",
     [-DAXKV_NOT_DAX] = "the mapping cannot have MAP_SYNC",
 };
 

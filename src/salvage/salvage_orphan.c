@@ -567,8 +567,9 @@ static void orphans_give(struct salvage *s, struct orphans *all)
 	const struct orphan *list = all->list;
 	size_t owned;
 
-	if (all->n)
-		qsort(all->list, all->n, sizeof *all->list, by_place);
+	if (!all->n)
+		return;
+	qsort(all->list, all->n, sizeof *all->list, by_place);
 	owned = reaches_find(all->list, all->n);
 	for (size_t i = 0; i < owned && !s->rc; i++) {
 		if (i == 0 || list[i - 1].db != list[i].db)
