@@ -15,6 +15,9 @@ void files_name(const char *dir, const char *file, char *buf);
 /* files_remove - the directory with all that is in it; nothing happens when there is none. */
 void files_remove(const char *dir);
 
+/* files_settle - write what the filesystem of dir has to write, whoever left it. */
+void files_settle(const char *dir);
+
 /* files_size - the sizes of the files in dir, without their holes. Returns 0 or an errno. */
 int files_size(const char *dir, uint64_t *bytes);
 

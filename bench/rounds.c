@@ -67,7 +67,7 @@ static int results_note(struct report *report, const struct bench_plan *plan, ui
 }
 
 /* plan_run - a prepared phase on each engine, one after the other; another one is first in each
- * round. */
+ * round. The disk is at rest when an engine begins: it does not wait for what another one left. */
 static int plan_run(const struct bench_plan *plan, uint64_t round, const struct stores *stores,
                     struct report *report)
 {
@@ -76,9 +76,11 @@ static int plan_run(const struct bench_plan *plan, uint64_t round, const struct 
 
 	for (unsigned int i = 0; i < report->nengines; i++) {
 		unsigned int e = (unsigned int)(round + i) % report->nengines;
-		int err = phase_run(report->config, report->engines[e], stores->sessions[e], plan,
-		                    &results[e], &what);
+		int err;
 
+		files_settle(stores->dirs[e]);
+		err = phase_run(report->config, report->engines[e], stores->sessions[e], plan,
+		                &results[e], &what);
 		if (err) {
 			fprintf(stderr, "bench: in phase %s\n", plan->phase->name);
 			return failure_report(report->engines[e], what, err);
