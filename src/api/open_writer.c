@@ -74,9 +74,6 @@ int open_writer(struct daxkv_store *store, uint64_t txn)
 		store->known = txn;
 	if (rc)
 		return rc;
-	rc = passive_hold(store);
-	if (rc)
-		return rc;
 	rc = wset_open(&store->wset, &store->map, &store->space, store->page_size);
 	if (rc)
 		return rc;

@@ -93,6 +93,12 @@ struct ring_record { /* what ring_read understood of a record */
 /* ring_at - where record txn lies. */
 const uint64_t *ring_at(const struct ring *ring, uint64_t txn);
 
+/* ring_is_spilled - whether the record there, if it is one, has its words in pages. */
+static inline bool ring_is_spilled(const uint64_t *record)
+{
+	return (record[2] >> 32 & 0xff) == FMT_REC_SPILLED;
+}
+
 /* ring_fits - whether a record with so many ranges and words fit one record. */
 static inline bool ring_fits(size_t nranges, size_t nwords)
 {

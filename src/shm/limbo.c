@@ -76,6 +76,18 @@ uint64_t limbo_oldest(const struct limbo *l)
 	return limbo_at(l, 0)->txn;
 }
 
+/* The newest are asked first: what is asked for was mostly freed last. */
+bool limbo_has(const struct limbo *l, uint64_t off, uint64_t page_size)
+{
+	for (size_t i = l->n; i-- > 0;) {
+		const struct limbo_item *it = limbo_at(l, i);
+
+		if (off >= it->off && off - it->off < limbo_item_pages(it) * page_size)
+			return true;
+	}
+	return false;
+}
+
 /* item_sound - see limbo_sound. The superblock's page is nobody's to give up. */
 static bool item_sound(const struct limbo_item *it, uint64_t newest, uint64_t page_size,
                        uint64_t bytes)

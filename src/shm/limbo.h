@@ -64,6 +64,9 @@ bool limbo_take(struct limbo *limbo, uint64_t upto, struct limbo_item *item);
 /* limbo_oldest - the transaction of the oldest item; UINT64_MAX when empty. */
 uint64_t limbo_oldest(const struct limbo *limbo);
 
+/* limbo_has - whether the page at off waits in it. */
+bool limbo_has(const struct limbo *limbo, uint64_t off, uint64_t page_size);
+
 /* limbo_sound - whether all items, which others may have written, name pages of a file of so many
  * bytes, freed by transactions up to the newest. */
 bool limbo_sound(const struct limbo *limbo, uint64_t newest, uint64_t page_size, uint64_t bytes);

@@ -124,8 +124,7 @@ struct share {
 	uint32_t writable;
 	/* and has made sure that what was found clean is durable: nobody writes before */
 	uint32_t recovered;
-	/* what is free may still be read by passive readers: the next writer to open it holds it
-	 * back */
+	/* what is free may still be read by passive readers: the next writer holds it back */
 	uint32_t hold_free;
 	/* atomic: the open store, by its number, that held the lock last: only that one's picture
 	 * of the free space is up to date */

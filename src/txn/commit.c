@@ -427,6 +427,9 @@ int commit_trim(struct daxkv_store *store, bool all, bool *cut)
 	ranges.n = 0;
 	space_release(&store->space);
 	*cut = false;
+	/* at closing a reader has died, or the lock file is damaged */
+	if (store->space.limbo.n && !all)
+		return 0;
 	uint64_t end = store->space.end;
 
 	rc = space_trim(&store->space, map_super(&store->map)->initial, all, cut);

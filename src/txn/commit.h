@@ -211,7 +211,8 @@ uint32_t commit_spill_write(struct daxkv_store *store, const struct words *words
                             const uint64_t *page, uint64_t npages);
 
 /* commit_trim - commit a smaller size when there is free space at the end, with all however little
- * that is; behind pages that wait in the limbo. *cut: the file may be cut to store->space.end. */
+ * that is. What waits in the limbo is not cut off; without all it keeps the whole file. *cut: the
+ * file may be cut to store->space.end. */
 int commit_trim(struct daxkv_store *store, bool all, bool *cut);
 
 #endif

@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "redo/recover.h"
 #include "txn/commit.h"
+#include "txn/passive.h"
 #include "txn/registry.h"
 #include "txn/store.h"
 
@@ -172,6 +173,47 @@ static int share_agrees(const struct daxkv_store *store, uint64_t last, uint64_t
 	return share_damaged(store, last);
 }
 
+/* spill_held - all pages with the record's words are in the limbo. Those that are lie in the file.
+ */
+static bool spill_held(const struct daxkv_store *store, const struct ring_record *rec)
+{
+	uint64_t off = rec->spill_off;
+
+	for (uint64_t left = rec->spill_words; left;) {
+		if (off % store->page_size ||
+		    !limbo_has(&store->space.limbo, off, store->page_size))
+			return false;
+		const struct fmt_spill *s = map_at(&store->map, off);
+
+		if (s->pairs == 0 || s->pairs > left)
+			return false;
+		left -= s->pairs;
+		off = s->page.prev;
+	}
+	return true;
+}
+
+/* limbo_whole - the pages that recovery needs are in the limbo: those of the words of commits that
+ * are neither durable in place nor releasable. One that has lost items would let them be taken
+ * [R3]. */
+static bool limbo_whole(const struct daxkv_store *store, uint64_t last)
+{
+	if (store->share_file.fd < 0)
+		return true;
+	for (uint64_t txn = max_u64(store->durable, store->space.releasable) + 1; txn <= last;
+	     txn++) {
+		const unsigned int index = (unsigned int)(txn % FMT_RING_RECORDS);
+		struct ring_record rec;
+
+		if (!ring_is_spilled(ring_at(&store->ring, txn)))
+			continue;
+		if (ring_read(&store->ring, index, &rec) && rec.txn == txn &&
+		    !spill_held(store, &rec))
+			return false;
+	}
+	return true;
+}
+
 /* The writer's lock is held, and no transaction has begun. */
 int commit_take_over_others(struct daxkv_store *store, bool died)
 {
@@ -211,15 +253,19 @@ int commit_take_over_others(struct daxkv_store *store, bool died)
 		space_keep_end(&store->space);
 	if (!rc)
 		rc = space_reset(&store->space, load_word(&store_super(store)->size));
+	if (!rc && !lazy)
+		rc = passive_hold(store);
 	if (!rc)
 		rc = share_limbo_load(&store->share_file, &store->space.limbo);
 	if (!rc && !limbo_sound(&store->space.limbo, last, store->page_size, store->space.end))
+		rc = share_limbo_wild(&store->share_file);
+	store->space.releasable = releasable;
+	if (!rc && !lazy && !limbo_whole(store, last))
 		rc = share_limbo_wild(&store->share_file);
 	if (rc) {
 		store->known = UINT64_MAX;
 		return rc;
 	}
-	store->space.releasable = releasable;
 	store->known = last;
 	store_relaxed(&store->share->writer_pid, getpid());
 	/* pairs with daxkv_writer_pid */

@@ -51,7 +51,8 @@ uint64_t passive_oldest(const struct daxkv_store *store, uint64_t newest);
 int passive_inherit(struct daxkv_store *store, uint64_t newest, struct limbo *limbo, bool *unknown);
 int passive_bequeath(struct daxkv_store *store, struct limbo *limbo, bool unknown);
 
-/* passive_hold - a writer's, at its opening: see above. Errors: ENOSPC, ENOMEM, CORRUPT, errno. */
+/* passive_hold - a writer's that takes over, before it reads the limbo: see above. It has the
+ * writer's lock. Errors: ENOSPC, ENOMEM, CORRUPT, errno. */
 int passive_hold(struct daxkv_store *store);
 
 #endif

@@ -393,7 +393,8 @@ static void a_dead_readers_pages_return(void **state)
 	store_done(a);
 }
 
-/* Its place is not taken back before somebody needs it. What it holds is not cut off at closing. */
+/* Its place is not taken back before somebody needs it: closing then leaves the file as long as it
+ * is. */
 static void closing_with_pages_of_a_dead_reader(void **state)
 {
 	struct daxkv_store *a = store_new("e", 512);
