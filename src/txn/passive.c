@@ -214,15 +214,15 @@ static int hold(void *arg, uint64_t off, uint64_t pages)
 }
 
 /* Once in a share's life. The pages go to readers' limbo, and come back when these readers have
- * ended. */
+ * ended. Bitmaps that were read before know nothing of it. */
 int passive_hold(struct daxkv_store *store)
 {
-	int rc = 0;
+	if (!store->share->hold_free)
+		return 0;
+	const int rc = space_each_free(&store->space, hold, store);
 
-	if (store->share->hold_free)
-		rc = space_each_free(&store->space, hold, store);
 	if (rc)
 		return rc;
 	store->share->hold_free = 0;
-	return 0;
+	return space_reset(&store->space, store->space.end);
 }

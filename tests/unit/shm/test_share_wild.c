@@ -3,6 +3,8 @@
  * harm the store. tests/share/wild.c has what comes by chance. */
 #include "small_store.h"
 
+#include "space/space_zones.h"
+
 /* The words of the newest commit lie in pages that only the limbo keeps from use: recovery may need
  * them until the next commit [R3]. */
 static void a_limbo_that_has_lost_its_items(void **state)
@@ -40,9 +42,16 @@ static void a_wish_to_hold_free_pages(void **state)
 
 	assert_int_equal(b->share->hold_free, 1);
 	put_some(a, 0, 4000, 100, 1);
-	put_one(b, "k", "v");
+	struct daxkv_txn *reader = begin_reading(a), *txn = begin(b);
+
 	assert_int_equal(b->share->hold_free, 0);
 	assert_true(b->space.limbo.n > 0);
+	for (size_t z = 0; z < b->space.nzones; z++)
+		OK(space_load_zone(&b->space, z));
+	assert_int_equal(b->space.nfree, 0);
+	OK(put_n(txn, DAXKV_MAIN, 1, 100, 2));
+	OK(daxkv_txn_commit(txn));
+	daxkv_txn_abort(reader);
 	store_check(b);
 	store_done(b);
 	store_done(a);
