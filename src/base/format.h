@@ -79,7 +79,7 @@ struct fmt_super {
 /* The clean mark: the transaction in the low 52 bits, above them a checksum of it, so that a
  * damaged mark is never believed. c is crc32c of the transaction's 8 bytes, exclusive-or crc32c of
  * 8 zero bytes. */
-#define FMT_CLEAN_BITS    52u
+#define FMT_CLEAN_BITS    52u /* of any transaction number */
 #define FMT_CLEAN_SUM(c)  (((c) ^ (c) >> 12 ^ (c) >> 24) & 0xfffu)
 #define FMT_CLEAN(txn, c) ((uint64_t)(txn) | (uint64_t)FMT_CLEAN_SUM(c) << FMT_CLEAN_BITS)
 

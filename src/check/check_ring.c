@@ -81,6 +81,8 @@ static enum index_state index_read(const struct check *ck, uint64_t off, struct 
 		return INDEX_INVALID;
 	if (back > txn)
 		return INDEX_INVALID;
+	if (txn >> FMT_CLEAN_BITS)
+		return INDEX_INVALID;
 	got =
 	    hash64(hash64(ck->super.file_id, p, FMT_WORD), p + 2 * FMT_WORD, (last - 2) * FMT_WORD);
 	if (got == hash)

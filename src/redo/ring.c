@@ -138,6 +138,8 @@ bool ring_read(const struct ring *ring, unsigned int index, struct ring_record *
 		n = FMT_REC_HEAD + nranges + 2 * nwords;
 	if (r[0] == 0)
 		return false;
+	if (r[0] >> FMT_CLEAN_BITS)
+		return false;
 	if (r[0] % FMT_RING_RECORDS != index)
 		return false;
 	if (n > RECORD_WORDS)

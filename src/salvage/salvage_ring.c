@@ -47,6 +47,8 @@ static bool record_read(const struct salvage *s, uint64_t index, struct record *
 		n = FMT_REC_HEAD + ranges + 2u * words;
 	if (r->txn == 0)
 		return false;
+	if (r->txn >> FMT_CLEAN_BITS)
+		return false;
 	if (r->txn % FMT_RING_RECORDS != index)
 		return false;
 	if (n * 8 > FMT_RING_RECORD)

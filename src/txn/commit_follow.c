@@ -198,10 +198,13 @@ static bool spill_held(const struct daxkv_store *store, const struct ring_record
  * [R3]. */
 static bool limbo_whole(const struct daxkv_store *store, uint64_t last)
 {
+	uint64_t from = max_u64(store->durable, store->space.releasable) + 1;
+
 	if (store->share_file.fd < 0)
 		return true;
-	for (uint64_t txn = max_u64(store->durable, store->space.releasable) + 1; txn <= last;
-	     txn++) {
+	if (last > FMT_RING_RECORDS)
+		from = max_u64(from, last - FMT_RING_RECORDS);
+	for (uint64_t txn = from; txn <= last; txn++) {
 		const unsigned int index = (unsigned int)(txn % FMT_RING_RECORDS);
 		struct ring_record rec;
 

@@ -419,6 +419,28 @@ static void a_word_of_a_record_is_wrong(void **state)
 	}
 }
 
+/* A record with the right hash has a number that no transaction can have. Who goes from record to
+ * record up to that one would not end. */
+static void a_record_of_the_last_number(void **state)
+{
+	struct daxkv_store *store = small_store();
+	uint64_t faults = 0;
+
+	(void)state;
+	ring_write(&store->ring, UINT64_MAX, UINT64_MAX - 1, NULL, 0, NULL, 0);
+	uint8_t *image = image_of(store, "image");
+
+	munmap(image, w.size);
+	alarm(60);
+	assert_int_equal(daxkv_check(store, NULL, NULL, &faults), DAXKV_CORRUPT);
+	assert_int_equal(faults, 1);
+	OK(daxkv_close(store));
+	salvage("image");
+	alarm(0);
+	for (uint32_t i = 1; i <= KEYS_FEW; i++)
+		assert_int_equal(w.known[MAIN][i].back, 1);
+}
+
 /* Nothing of a page is believed when one of its bytes is wrong. */
 static void a_byte_of_a_page_is_wrong(void **state)
 {
@@ -446,7 +468,8 @@ int main(void)
 	    TEST(some_pages_cannot_be_read),   TEST(the_only_superblock_cannot_be_read),
 	    TEST(kids_that_are_all_one_page),  TEST(a_word_over_a_page_header),
 	    TEST(words_that_are_not_in_place), TEST(a_bitmap_of_an_older_state),
-	    TEST(a_word_of_a_record_is_wrong), TEST(a_byte_of_a_page_is_wrong)};
+	    TEST(a_word_of_a_record_is_wrong), TEST(a_byte_of_a_page_is_wrong),
+	    TEST(a_record_of_the_last_number)};
 
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }
