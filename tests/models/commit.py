@@ -12,8 +12,11 @@ bytes, one fence), fenced (record names none, two fences) or spilled (word list 
 space, two fences).
 
 In some searches the file has an end that moves: the last page lies behind it at first, with an
-allocation word of an older life. A transaction may grow the file; and one that comes when nobody
-reads, as at a close, may give the last page up, after which the file is cut.
+allocation word of an older life. A transaction may grow the file; and one may give the last page
+up, as at a close or when the store is compacted. It may do so beside a reader, but not while the
+page waits for that reader. The file itself is cut when nobody reads: at once or later. In one of
+these searches the leaf is in the last page at first, and is only rewritten, while the file is cut
+and grown.
 
 In others commits may be logged: the record has the fresh bytes as words, or its spill page has them,
 and the fence makes the record durable, or first the spill page, and nothing else. The ring has four
@@ -64,6 +67,7 @@ RULES = {
     "GROW-FENCE": "they are zero durably before the record that brings them in is written",
     "CUT-FENCE": "the file is cut only when the smaller size is durable",
     "CUT-LIMBO": "before the file's end is given up the last commits have had a checkpoint, so that nothing there is held back",
+    "CUT-HELD": "the end that is given up has no page that waits in the limbo for a reader",
     "LOG-DURABLE": "the fence of a logged commit makes nothing durable in place: durable_upto stays",
     "LOG-RING": "a commit is logged only while the ring has room for the records that wait",
     "LOG-WORDS": "a logged record has its fresh bytes as words, and does not name them",
@@ -74,19 +78,24 @@ RULES = {
 }
 
 TAIL_RULES = ("GROW-SYNC", "GROW-ZERO", "GROW-FENCE", "CUT-FENCE", "CUT-LIMBO")
+HELD_RULES = ("CUT-HELD",)
 TORN = "torn"
 LOG_RULES = ("LOG-DURABLE", "LOG-RING", "LOG-WORDS", "LOG-SPILL", "LOG-EDGE")
 KINDS = {
     "plain": ("small", "rewriting", "fenced", "spilled"),
     "tail": ("small", "rewriting", "fenced", "spilled", "growing", "cutting"),
+    "held": ("rewriting", "growing", "cutting"),
     "logged": ("small", "logged", "log-spilled"),
     "ring": ("small", "logged"),
 }
+TAIL_MODES = ("tail", "held")
 LOG_MODES = ("logged", "ring")
+# Rules that only some searches are about, and these searches.
+HOMES = ((TAIL_RULES, ("tail",)), (HELD_RULES, ("held",)), (LOG_RULES, LOG_MODES))
 LOG_LAG = 2  # of the ring of four
 # Transactions and crashes of a run, and its kind: what seconds suffice for.
 DEPTHS = ((1, 4, "plain"), (2, 3, "plain"), (3, 2, "plain"), (5, 1, "plain"), (2, 2, "tail"),
-          (3, 1, "tail"), (3, 1, "logged"), (2, 3, "logged"), (5, 1, "ring"))
+          (3, 1, "tail"), (4, 1, "held"), (3, 1, "logged"), (2, 3, "logged"), (5, 1, "ring"))
 FOREVER = 1 << 30
 
 
@@ -177,19 +186,22 @@ class Store:
     def __init__(self, without, pages, limit, mode="plain"):
         self.off = frozenset(without)
         self.at = Layout(pages, 2 if "R2" in self.off else 4 if mode in LOG_MODES else 3)
-        self.limit, self.tail = limit, mode == "tail"
+        self.limit, self.tail = limit, mode in TAIL_MODES
+        self.held = mode == "held"
         self.kinds = KINDS[mode]
 
     def on(self, rule):
         return rule not in self.off
 
     def fresh_media(self):
-        now = [0] * self.at.cells
-        now[self.at.bit(0)] = 1
-        now[self.at.head(0)] = (0, None, 0)
-        now[self.at.SIZE] = now[self.at.LENGTH] = self.at.pages - self.tail
+        at, last = self.at, self.at.pages - 1
+        now = [0] * at.cells
+        now[at.ROOT] = last if self.held else 0
+        now[at.bit(now[at.ROOT])] = 1
+        now[at.head(now[at.ROOT])] = (0, None, 0)
+        now[at.SIZE] = now[at.LENGTH] = last if self.tail and not self.held else at.pages
         if self.tail:
-            now[self.at.bit(self.at.pages - 1)] = 1
+            now[at.bit(last)] = 1
         return tuple(now)
 
     # ---- reading
@@ -198,6 +210,8 @@ class Store:
         """The value at a snapshot; anything else than a snapshot's number is a broken promise that the caller reports."""
         at, page = self.at, now[self.at.ROOT]
         for _ in range(at.pages + 1):
+            if page >= now[at.LENGTH]:
+                return "page %d behind the file's end" % page
             head = now[at.head(page)]
             if not isinstance(head, tuple) or len(head) != 3:
                 return "no leaf in page %d" % page
@@ -253,12 +267,17 @@ class Store:
         return fresh, words, list(fresh), leaf, None
 
     def plan_cutting(self, now, txn, aux, limbo, oldest):
-        """Nobody uses the last page, nobody reads. What the limbo holds is released by a checkpoint."""
+        """Nobody uses the last page. A checkpoint releases what the limbo holds for no reader."""
         at, leaf, last = self.at, now[self.at.ROOT], self.at.pages - 1
-        if now[at.bit(last)] or oldest != FOREVER:
+        waits = any(page == last for _, page, _ in self.still_held(limbo, oldest))
+        if now[at.bit(last)] or (waits and self.on("CUT-HELD")):
             return None
-        return self.plan_end("cutting", now, txn, aux, self.take_page(now, limbo, FOREVER, FOREVER,
+        return self.plan_end("cutting", now, txn, aux, self.take_page(now, limbo, FOREVER, oldest,
                 {leaf, last}))
+
+    def still_held(self, limbo, oldest):
+        """What a checkpoint leaves in the limbo."""
+        return tuple(x for x in limbo if not x[2] and x[0] > oldest)
 
     def plan(self, now, txn, epoch, limbo, fenced, oldest, kind):
         """What transaction txn writes: (fresh bytes, words, named bytes, freed page, spill page), or None when it cannot be."""
@@ -350,8 +369,6 @@ class Store:
         yield "half the record", False
         m.store(at.record(txn), record)
         m.flush((at.record(txn),))
-        if kind == "cutting" and not self.on("CUT-FENCE"):
-            m.store(at.LENGTH, at.pages - 1)
         yield "record", True
         m.fence()
         yield "durable", False
@@ -371,14 +388,24 @@ class Store:
             m.fence()
         yield "empty: durable", False
 
-    def cut(self, m, txn, durable, before, plan, backwards):
-        """Steps of a close that gives the last page up: settle, commit, settle, cut."""
+    def give_up(self, m, txn, durable, before, plan, backwards, shorten):
+        """Steps that commit the smaller size: settle, commit. shorten: the file is cut as well."""
         if self.on("CUT-LIMBO"):
             yield from self.close(m, txn - 1, before)
             durable, before = txn - 1, ()
-        yield from self.commit(m, txn, durable, before, plan, backwards, "cutting")
+        for step in self.commit(m, txn, durable, before, plan, backwards, "cutting"):
+            if step[0] == "record" and shorten and not self.on("CUT-FENCE"):
+                m.store(self.at.LENGTH, self.at.pages - 1)
+            yield step
+
+    def settle(self, m, txn, plan, shorten):
+        """Steps that follow these: settle, cut."""
         yield from self.close(m, txn, ((txn, txn - 1, None, tuple(plan[1]), ()),))
-        m.store(self.at.LENGTH, self.at.pages - 1)
+        if shorten:
+            yield from self.cut(m)
+
+    def cut(self, m):
+        m.store(self.at.LENGTH, m.now[self.at.SIZE])
         yield "cut", False
 
     def close(self, m, txn, before):
@@ -579,6 +606,10 @@ class Search:
             end = self.run_steps(store.close(m, txn, before), m, (acked,), (acked,), (), None, None,
                                  epoch, trace)
             self.rest((*m.image(), acked, (), txn, txn, None, epoch), end)
+        if reader is None and durable == txn and now[at.SIZE] < now[at.LENGTH]:
+            m = Media(now, durable_sets, stale)
+            end = self.run_steps(store.cut(m), m, (acked,), (acked,), (), None, None, epoch, trace)
+            self.rest((*m.image(), *state[3:]), end)
         if txn == store.limit:
             return
         if durable < txn:
@@ -606,9 +637,15 @@ class Search:
                                       " to page %d" % spill if spill is not None else ""), trace)
         held = limbo + (((txn, spill, True),) if spill is not None else ())
         if kind == "cutting":
-            end = self.run_steps(store.cut(m, txn, durable, before, plan, backwards), m, (acked,
-                    new), (new,), limbo, acked[0], None, epoch, trace)
-            self.rest((*m.image(), new, (), txn, txn, None, epoch), end)
+            shorten = reader is None
+            end = self.run_steps(store.give_up(m, txn, durable, before, plan, backwards, shorten),
+                                 m, (acked, new), (new,), limbo, acked[0], reader, epoch, trace)
+            held = store.still_held((*limbo, (txn, freed, False)), oldest)
+            if not store.on("CUT-HELD"):
+                held = tuple(x for x in held if x[1] < m.now[store.at.SIZE])
+            end = self.run_steps(store.settle(m, txn, plan, shorten), m, (new,), (new,), held, txn,
+                                 reader, epoch, end)
+            self.rest((*m.image(), new, held, txn, txn, reader, epoch), end)
             return
         steps = store.commit(m, txn, durable, before, plan, backwards, kind)
         end = self.run_steps(steps, m, (acked, new), (new,), held, acked[0], reader, epoch, trace)
@@ -701,10 +738,9 @@ def check(without, args, quiet=False):
     label = "without " + ", ".join(without) if without else "all rules"
     start = time.monotonic()
     total = {}
-    moving = any(rule in TAIL_RULES for rule in without)
-    logging = any(rule in LOG_RULES for rule in without)
+    homes = [mode for names, modes in HOMES if set(names) & set(without) for mode in modes]
     for txns, crashes, mode in args.depths:
-        if (moving and mode != "tail") or (logging and mode not in LOG_MODES):
+        if homes and mode not in homes:
             continue  # nothing there that the rule is about
         search = Search(Store(without, args.pages, txns, mode), crashes, args.orders,
                         start + args.seconds)
@@ -731,7 +767,7 @@ def main():
     parser.add_argument("--txns", type=int, help="transactions in a run")
     parser.add_argument("--crashes", type=int, help="crashes in a run")
     parser.add_argument("--mode", default="plain", choices=sorted(KINDS),
-                        help="with --txns or --crashes: tail: the file's end moves; logged, ring: commits may be logged")
+                        help="with --txns or --crashes: tail, held: the file's end moves; logged, ring: commits may be logged")
     parser.add_argument("--pages", type=int, default=4, help="pages of the store (default 4)")
     parser.add_argument("--orders", type=int, default=1, choices=(1, 2),
                         help="2: words are stored in both orders")
