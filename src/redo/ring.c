@@ -129,7 +129,7 @@ bool ring_read(const struct ring *ring, unsigned int index, struct ring_record *
 	unsigned int nranges = (unsigned int)(r[2] >> 32 & 0xff);
 	unsigned int nwords = (unsigned int)(r[2] >> 40 & 0xff);
 	uint64_t lag = r[2] >> 48;
-	bool spilled = nranges == FMT_REC_SPILLED;
+	const bool spilled = ring_is_spilled(r);
 	size_t n;
 
 	if (spilled)
